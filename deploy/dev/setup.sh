@@ -1,0 +1,55 @@
+#!/bin/sh
+# Makes a fresh machine ready for `npm start` and `npm test`; run by both, safe to repeat. What is already there
+# is left alone, so a second run takes well under two seconds.
+# Needs: Linux, Node 20 or newer with npm, gcc, git, root and apt-get.
+set -eu
+cd "$(dirname "$0")/../.."
+
+NODE_VERSION=26.10.0
+# name of a command to look for, and the Debian package that brings it
+TOOLS="nft:nftables iptables-nft-restore:iptables ip:iproute2 ping:iputils-ping conntrack:conntrack iperf3:iperf3 unshare:util-linux nsenter:util-linux sysctl:procps"
+
+say() { printf 'setup: %s\n' "$1"; }
+
+missing=""
+for entry in $TOOLS; do
+  command -v "${entry%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${entry%%:*}" ] || missing="$missing ${entry##*:}"
+done
+[ -x /usr/lib/cni/ptp ] || missing="$missing containernetworking-plugins"
+# a static shim needs libc.a
+[ -n "$(gcc -print-file-name=libc.a 2>/dev/null | grep /)" ] || missing="$missing gcc libc6-dev"
+missing=$(printf '%s\n' $missing | sort -u | tr '\n' ' ' | sed 's/^ *//; s/ *$//')
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing Debian packages: $missing"
+    # shellcheck disable=SC2086 # one word per package
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 ||
+      { apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null; }
+  else
+    say "missing; install as root: apt-get install -y $missing" >&2
+    exit 1
+  fi
+fi
+
+# The lock file, by the Node we run on: npm of an older Node would pick older majors by their engines field.
+stamp=node_modules/.causeway-setup
+want=$(cat package-lock.json package.json | sha256sum | cut -c1-64)
+if [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]; then
+  say "installing Node $NODE_VERSION and the locked packages"
+  bootstrap=.cache/node
+  mkdir -p "$bootstrap"
+  [ "$("$bootstrap/node_modules/.bin/node" -v 2>/dev/null || true)" = "v$NODE_VERSION" ] ||
+    npm install --prefix "$bootstrap" --no-save --no-audit --no-fund --loglevel=error --engine-strict=false "node@$NODE_VERSION" >/dev/null
+  PATH="$PWD/$bootstrap/node_modules/.bin:$PATH" npm ci --no-audit --no-fund --loglevel=error
+  rm -rf "$bootstrap"
+  [ "$(node_modules/.bin/node -v)" = "v$NODE_VERSION" ] ||
+    { say "node_modules/.bin/node is not v$NODE_VERSION" >&2; exit 1; }
+  printf '%s' "$want" >"$stamp"
+fi
+
+if [ -f cni/shim.c ] && { [ ! -x dist/causeway ] || [ cni/shim.c -nt dist/causeway ]; }; then
+  say "building the shim"
+  mkdir -p dist
+  gcc -std=c17 -O2 -static -Wall -Wextra -Werror -o dist/causeway.tmp cni/shim.c
+  mv dist/causeway.tmp dist/causeway
+fi
