@@ -1,0 +1,36 @@
+/**
+ * What the CNI verbs need of the daemon: leases. Implemented by ipamd; the verbs know nothing of pools, clouds or restarts.
+ */
+import type { Attachment, MacAddress, PodUid } from "../common/ids.ts";
+import type { IpAddress } from "../common/ip.ts";
+
+/** Who asks, for the journal, logs and events. Names are absent when the runtime gave no CNI_ARGS. */
+export type PodRef = { readonly namespace?: string; readonly name?: string; readonly uid?: PodUid };
+
+/** Addresses that belong to one attachment until released, at most one per family. */
+export type Lease = {
+  readonly attachment: Attachment;
+  readonly pod: PodRef;
+  readonly ipv4?: IpAddress;
+  readonly ipv6?: IpAddress;
+  /** MTU of the uplink that carries them, or the setting. */
+  readonly mtuBytes: number;
+  /** For log lines and `interfaces[]`-like views: the uplink's link name and slot. */
+  readonly uplink: { readonly linkName: string; readonly slot: number; readonly mac: MacAddress };
+};
+
+export interface Ipam {
+  /**
+   * Reserves one address per wanted family, all on one uplink, and journals the reservation in the kernel. Waits in order of arrival while the
+   * pool is empty, until the signal aborts. Throws PoolError (code `pool-empty`, with the limit that was hit).
+   */
+  reserve(attachment: Attachment, pod: PodRef, signal: AbortSignal): Promise<Lease>;
+  /** The lease of an attachment, ready or half made; undefined when there is none. */
+  find(attachment: Attachment): Lease | undefined;
+  /** The link is ready: from now on the lease survives a restart. */
+  confirm(lease: Lease): void;
+  /** Ends a lease that pods may have used: its addresses cool down. Idempotent. */
+  release(attachment: Attachment): void;
+  /** Undoes reserve() of addresses that no packet has used: free at once. Idempotent. */
+  cancel(attachment: Attachment): void;
+}

@@ -1,0 +1,23 @@
+import type { Family } from "../ip.ts";
+import type { LinkAddress } from "./addresses.ts";
+import type { Link } from "./links.ts";
+import type { Route } from "./routes.ts";
+import type { Rule } from "./rules.ts";
+
+/** A change in the host's namespace. What this process did itself is not reported. */
+export type KernelEvent =
+  | { readonly kind: "link"; readonly change: "set" | "gone"; readonly link: Link }
+  | { readonly kind: "address"; readonly change: "set" | "gone"; readonly address: LinkAddress }
+  /** IPv4 routes that go with their link send no event: watch links too. */
+  | { readonly kind: "route"; readonly change: "set" | "gone"; readonly route: Route }
+  | { readonly kind: "rule"; readonly change: "set" | "gone"; readonly family: Family; readonly rule: Rule }
+  /** Our own table was touched by that process. Comes once per transaction. */
+  | { readonly kind: "nft"; readonly processId?: number; readonly processName?: string }
+  /** Events were lost (buffer overflow): look at everything again. */
+  | { readonly kind: "lost" };
+
+/** Watches the host's namespace. */
+export interface KernelEvents {
+  /** Calls the listener on the event loop, in the kernel's order. Dispose to stop; several listeners are fine. */
+  subscribe(listener: (event: KernelEvent) => void): Disposable;
+}

@@ -1,0 +1,61 @@
+import type { MacAddress } from "../ids.ts";
+
+/** A network link as the kernel has it. */
+export type Link = {
+  readonly index: number;
+  readonly name: string;
+  /** Absent for links without a hardware address. */
+  readonly mac?: MacAddress;
+  readonly mtuBytes: number;
+  /** Administratively up (IFF_UP). */
+  readonly up: boolean;
+  /** IFLA_GROUP; 0 is the kernel's default. */
+  readonly group: number;
+  /** `ifalias`; absent when empty. */
+  readonly alias?: string;
+  /** IFLA_INFO_KIND, for example `veth`; absent for hardware. */
+  readonly kind?: string;
+  /** IFLA_LINK: for a veth, the index of its peer in the peer's own namespace. */
+  readonly peerIndex?: number;
+};
+
+/** A veth pair, its peer made directly inside another namespace. Both ends get one queue and stay down. */
+export type VethPair = {
+  readonly hostName: string;
+  readonly hostMac: MacAddress;
+  readonly podName: string;
+  readonly podMac: MacAddress;
+  readonly mtuBytes: number;
+  /** An open namespace file; the peer is born there. */
+  readonly podNetnsFd: number;
+};
+
+/** What to change on a link; absent means leave. Applied in one message, but for addrGenModeNone (its own, first). */
+export type LinkChange = {
+  readonly up?: boolean;
+  /** At most 254 bytes of UTF-8; an empty string clears it. Longer throws RangeError before the kernel is asked. */
+  readonly alias?: string;
+  readonly group?: number;
+  readonly mtuBytes?: number;
+  readonly mac?: MacAddress;
+  readonly name?: string;
+  /** No IPv6 link-local address is made by the kernel when the link comes up. Must precede `up`. */
+  readonly addrGenModeNone?: true;
+};
+
+/**
+ * Links of one namespace (rtnetlink, linux/if_link.h). Every call is synchronous: when it returns, the kernel has done
+ * it. All throw KernelError. None but list() is a dump, so none can be disturbed by other programs' changes.
+ */
+export interface Links {
+  /** Throws EEXIST when either name is taken; then nothing is left of the pair. */
+  createPair(pair: VethPair): { readonly hostIndex: number; readonly podIndex: number };
+  /** By index or by name; undefined when there is none. */
+  find(ref: number | string): Link | undefined;
+  /** A dump, repeated while the kernel says it was interrupted. With `kind`, filtered in the kernel. */
+  list(kind?: "veth"): Link[];
+  /** Throws ENODEV when the link is gone. Repeatable. */
+  change(ref: number | string, change: LinkChange): void;
+  /** Removes one link. Blocks 10 to 40 ms for an RCU grace period: never on the path of an ADD or DEL. ENODEV when gone. */
+  remove(ref: number | string): void;
+}

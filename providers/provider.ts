@@ -1,0 +1,118 @@
+/**
+ * The seam between the daemon and a cloud. What differs between clouds is data (Capabilities) or hidden behind these calls;
+ * the daemon never asks which cloud it runs on. Addresses and blocks are units: prefixes that the cloud routes to one interface.
+ *
+ * Contract, for every call: it takes an AbortSignal and honours it promptly; it throws only CloudError (errors.ts); it is safe from
+ * several callers at once, but the daemon has one writer per interface; an answer that was lost is never repeated blindly: after an
+ * error whose outcome is unknown (`unavailable`) describe() tells what happened.
+ */
+import type { InstanceId, InterfaceId, MacAddress, PoolKey, SubnetId } from "../common/ids.ts";
+import type { Cidr, Family, IpAddress } from "../common/ip.ts";
+
+/** This node, from the metadata service. */
+export type NodeIdentity = {
+  readonly instanceId: InstanceId;
+  readonly instanceType: string;
+  readonly region: string;
+  readonly zone: string;
+  /** The primary interface is found by this, never by position or device index. */
+  readonly primaryMac: MacAddress;
+};
+
+/** What this node's instance can carry, from the cloud. */
+export type Capabilities = {
+  /** Network cards that can carry pods. Others are in `skippedCards`, with the reason. */
+  readonly cards: readonly { readonly index: number; readonly interfacesMax: number }[];
+  readonly skippedCards: readonly { readonly index: number; readonly reason: string }[];
+  /** Units of one family on one interface, the interface's own address not counted. */
+  readonly unitsPerInterface: Readonly<Record<Family, number>>;
+  /** Prefix lengths that can be had, smallest unit first: AWS [32, 28] and [128, 80]. */
+  readonly unitLengths: Readonly<Record<Family, readonly number[]>>;
+  /** Interfaces can be added to a running instance. */
+  readonly canAddInterfaces: boolean;
+  /** A single unit can be given back without disturbing others. */
+  readonly canReleaseUnits: boolean;
+};
+
+/** Whose an interface is; see "Whose is what in the cloud" in docs/clouds. */
+export type Ownership =
+  /** It carries our tag: ours whole. */
+  | "ours"
+  /** The node's primary: units are added and removed, nothing else is ever changed. */
+  | "shared"
+  /** Never written to, in the cloud or on the host. */
+  | "foreign";
+
+export type Subnet = {
+  readonly id: SubnetId;
+  readonly zone: string;
+  readonly ipv4?: Cidr;
+  readonly ipv6?: Cidr;
+  /** As the cloud counts them; absent when it does not say. */
+  readonly freeIpv4?: number;
+};
+
+/** An interface of this node as the cloud sees it. */
+export type CloudInterface = {
+  readonly id: InterfaceId;
+  readonly mac: MacAddress;
+  readonly subnet: Subnet;
+  readonly isPrimary: boolean;
+  readonly ownership: Ownership;
+  /** `attaching` until the instance can use it; only `attached` ones can carry pods. */
+  readonly state: "detached" | "attaching" | "attached" | "detaching";
+  readonly deviceIndex?: number;
+  readonly cardIndex: number;
+  /** The interface's own addresses, which a pod never gets. By the cloud's flag, never by position. */
+  readonly own: readonly IpAddress[];
+  /** Addresses and blocks that pods may use, foreign ones left out. Sorted. */
+  readonly units: readonly Cidr[];
+  /** On this interface but not ours to give or take: there before we managed it. */
+  readonly foreignUnits: readonly Cidr[];
+  readonly gateways: Readonly<Partial<Record<Family, IpAddress>>>;
+  readonly poolKey: PoolKey;
+};
+
+/** What the cloud says now. The truth about addresses; metadata is only a hint. */
+export type CloudView = {
+  readonly interfaces: readonly CloudInterface[];
+  /** The network's own CIDRs, both families, those in state associated only. */
+  readonly networkCidrs: readonly Cidr[];
+};
+
+export type CreateInterface = {
+  readonly poolKey: PoolKey;
+  readonly subnetId: SubnetId;
+  /** Empty: the groups of the primary interface. */
+  readonly securityGroupIds: readonly string[];
+  readonly cardIndex: number;
+  /** Units to have from the start, in as few calls as the cloud allows. */
+  readonly units: readonly UnitRequest[];
+  /** The same token asks for the same interface, also after a crash: at most one is made. */
+  readonly token: string;
+};
+
+/** `count` units of one size. */
+export type UnitRequest = { readonly family: Family; readonly prefixLength: number; readonly count: number };
+
+/** One cloud network, seen from one node. */
+export interface CloudNetwork {
+  readonly name: "aws" | "azure" | "gcp" | "fake";
+  /** From the metadata service; cached after the first success. */
+  identify(signal: AbortSignal): Promise<NodeIdentity>;
+  /** From the cloud's API; cached after the first success. */
+  capabilities(signal: AbortSignal): Promise<Capabilities>;
+  /** Every interface of this node, and the network's CIDRs, consistently paged. Changes nothing. */
+  describe(signal: AbortSignal): Promise<CloudView>;
+  /**
+   * Creates and attaches an interface that goes with the instance (delete on termination), tagged ours in the creating call. Repeatable with
+   * the same token after any failure: what an earlier try left is adopted. Resolves when the cloud says attached or attaching.
+   */
+  createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface>;
+  /** Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. */
+  deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void>;
+  /** Adds units and gives those that are new. May give fewer than asked for. Not repeatable blindly: describe first. */
+  assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]>;
+  /** Gives units back. Idempotent. Never called with one that a pod has, nor with a foreign one. */
+  releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void>;
+}
