@@ -15,6 +15,8 @@ export type Lease = {
   readonly ipv6?: IpAddress;
   /** MTU of the uplink that carries them, or the setting. */
   readonly mtuBytes: number;
+  /** The node's primary IPv4 address, as which pods see the node; absent on an IPv6-only node. */
+  readonly nodeIpv4?: IpAddress;
   /** For log lines and `interfaces[]`-like views: the uplink's link name and slot. */
   readonly uplink: { readonly linkName: string; readonly slot: number; readonly mac: MacAddress };
 };
