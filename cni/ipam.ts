@@ -20,7 +20,6 @@ export type Lease = {
   /** The uplink that carries them; absent when, after a restart, no uplink holds them any more. */
   readonly slot?: number;
 };
-};
 
 export interface Ipam {
   /**

@@ -86,7 +86,9 @@ export class LeaseBook implements Ipam {
     for (const { record, link } of recovered.leases) {
       const addresses = addressesOf(record);
       for (const address of addresses) this.deps.pool.mark(address, "leased");
-      const slot = addresses.map((address) => this.deps.pool.slotOf(address)).find((found) => found !== undefined);
+      const slot = addresses
+        .map((address) => this.deps.pool.slotOf(address))
+        .find((found) => found !== undefined);
       const lease = this.makeLease(record.attachment, record.pod, addresses, slot, link.mtuBytes);
       this.remember(lease, true);
     }
@@ -139,7 +141,10 @@ export class LeaseBook implements Ipam {
       await this.deps.forgetConnections(due);
     } catch (error) {
       // an address whose old connections may live is not given: it cools for another period
-      this.deps.log.warn({ err: error, addresses: due.map(String) }, "connections of cooling addresses not forgotten");
+      this.deps.log.warn(
+        { err: error, addresses: due.map(String) },
+        "connections of cooling addresses not forgotten",
+      );
       for (const address of due) this.extendCooling(address);
       return;
     }
@@ -264,4 +269,3 @@ export function leaseFields(lease: Lease): Record<string, unknown> {
     addresses: addressesOf(lease).map(String),
   };
 }
-
