@@ -5,6 +5,7 @@
 import type { Attachment } from "../common/ids.ts";
 import type { AddDeps } from "./add.ts";
 import { detach } from "./apply.ts";
+import type { Lease } from "./ipam.ts";
 import { planPodNetwork } from "./pod-network.ts";
 
 export type DelRequest = {
@@ -13,14 +14,18 @@ export type DelRequest = {
   readonly startedAt: number;
 };
 
-/** Answers as soon as the lease has ended and its routes are gone; the link itself is removed behind it. */
-export function delPod(deps: AddDeps, request: DelRequest): Promise<void> {
+/**
+ * Gives the lease that ended, undefined when there was none. Answers as soon as the lease has ended and its routes are gone; the link itself is removed
+ * behind it.
+ */
+export function delPod(deps: AddDeps, request: DelRequest): Promise<Lease | undefined> {
   return deps.desk.del(request.attachment, request.startedAt, () => {
     const lease = deps.ipam.find(request.attachment);
-    if (lease === undefined) return;
+    if (lease === undefined) return undefined;
     const network = planPodNetwork(lease);
     if (detach(deps, network, lease, "del")) deps.desk.linkIsDying(network.link.hostName);
     deps.points.reach("del.lease");
     deps.ipam.release(request.attachment);
+    return lease;
   });
 }
