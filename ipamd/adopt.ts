@@ -7,7 +7,7 @@ import type { Cidr } from "../common/ip.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudView } from "../providers/provider.ts";
-import type { HostNetwork } from "./host-network.ts";
+import type { HostNetwork } from "./host-network/host-network.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseBook } from "./lease-book.ts";
 import type { Pool } from "./pool.ts";
@@ -80,6 +80,25 @@ export class Adoption {
       uplinks.list().map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]]),
     );
     return this.deps.hostNetwork.apply({ uplinks: uplinks.list(), units, networkCidrs: this.cidrs });
+  }
+
+  /** Takes addresses of held units off host links: the host would answer for a pod (aws-33). True when there was one. */
+  removeForeignAddresses(): boolean {
+    const { kernel, pool, uplinks, log } = this.deps;
+    const own = new Set(
+      uplinks.list().flatMap((uplink) => uplink.own.map(({ address }) => address.toString())),
+    );
+    const foreign = kernel.host.addresses
+      .list()
+      .filter(({ address }) => pool.slotOf(address) !== undefined && !own.has(address.toString()));
+    for (const entry of foreign) {
+      log.warn(
+        { address: entry.address.toString(), linkIndex: entry.linkIndex },
+        "an address of the pool was on a host link; removed",
+      );
+      kernel.host.addresses.remove(entry);
+    }
+    return foreign.length > 0;
   }
 
   private introduce(uplink: Uplink): void {

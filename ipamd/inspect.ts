@@ -33,27 +33,36 @@ export async function startInspect(
   };
 }
 
+type Page = { readonly status: number; readonly type: string; readonly body: string };
+
 function answer(request: IncomingMessage, response: ServerResponse, sources: InspectSources): void {
-  if (request.method !== "GET" && request.method !== "HEAD")
-    return send(response, 405, "text/plain", "only GET is served\n");
-  switch (request.url?.split("?")[0]) {
-    case "/healthz": {
-      const problems = sources.problems();
-      const text = problems.length === 0 ? "ok\n" : `${problems.join("\n")}\n`;
-      return send(response, problems.length === 0 ? 200 : 503, "text/plain", text);
-    }
+  const { status, type, body } = page(request.method, request.url?.split("?")[0], sources);
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) });
+  response.end(body);
+}
+
+function page(method: string | undefined, path: string | undefined, sources: InspectSources): Page {
+  if (method !== "GET" && method !== "HEAD")
+    return { status: 405, type: "text/plain", body: "only GET is served\n" };
+  switch (path) {
+    case "/healthz":
+      return health(sources.problems());
     case "/metrics":
-      return send(response, 200, "text/plain; version=0.0.4", sources.metrics());
+      return { status: 200, type: "text/plain; version=0.0.4", body: sources.metrics() };
     case "/pool":
-      return send(response, 200, "application/json", `${JSON.stringify(sources.pool(), undefined, 2)}\n`);
+      return {
+        status: 200,
+        type: "application/json",
+        body: `${JSON.stringify(sources.pool(), undefined, 2)}\n`,
+      };
     default:
-      return send(response, 404, "text/plain", "served here: /healthz, /metrics, /pool\n");
+      return { status: 404, type: "text/plain", body: "served here: /healthz, /metrics, /pool\n" };
   }
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string): void {
-  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) });
-  response.end(body);
+function health(problems: readonly string[]): Page {
+  if (problems.length === 0) return { status: 200, type: "text/plain", body: "ok\n" };
+  return { status: 503, type: "text/plain", body: `${problems.join("\n")}\n` };
 }
 
 function listening(

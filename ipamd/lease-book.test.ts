@@ -38,6 +38,7 @@ function bookOf(
     families: [4],
     cooldownMs: () => 30_000,
     uplink: () => undefined,
+    podMtuBytes: () => undefined,
     forgetConnections: async (addresses) => {
       await options.forget?.(addresses);
       forgotten.push(...addresses.map(String));

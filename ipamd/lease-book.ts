@@ -29,6 +29,8 @@ export type LeaseBookDeps = {
   readonly families: readonly Family[];
   readonly cooldownMs: () => number;
   readonly uplink: (slot: number) => Uplink | undefined;
+  /** MTU for new pods; undefined means the uplink's. */
+  readonly podMtuBytes: () => number | undefined;
   /** Deletes connections that hold an address, before another pod gets it. */
   readonly forgetConnections: (addresses: readonly IpAddress[]) => Promise<unknown>;
   /** Somebody waits, or less is free than before: the reconciler should look. */
@@ -36,6 +38,9 @@ export type LeaseBookDeps = {
   /** Why the pool cannot grow just now, for the error of an ADD that waited in vain. */
   readonly limit: () => string | undefined;
 };
+
+/** Ethernet's own; only for a lease whose uplink is gone. */
+const MTU_FALLBACK_BYTES = 1500;
 
 type Held = { readonly lease: Lease; ready: boolean };
 type Waiter = { readonly key: PoolKey; readonly serve: (assigned: Assigned) => void };
@@ -79,6 +84,12 @@ export class LeaseBook implements Ipam {
     if (lease === undefined) return;
     for (const address of addressesOf(lease)) this.setFree(address);
     this.serveWaiters();
+  }
+
+  /** The ready lease whose host link has that name. */
+  findByLink(linkName: string): Lease | undefined {
+    const held = this.leases.get(this.byLinkName.get(linkName) ?? "");
+    return held?.ready ? held.lease : undefined;
   }
 
   /** Takes over what the kernel remembers. */
@@ -253,7 +264,7 @@ export class LeaseBook implements Ipam {
       pod,
       ...(ipv4 === undefined ? {} : { ipv4 }),
       ...(ipv6 === undefined ? {} : { ipv6 }),
-      mtuBytes: mtuBytes ?? uplink?.mtuBytes ?? 1500,
+      mtuBytes: mtuBytes ?? this.deps.podMtuBytes() ?? uplink?.mtuBytes ?? MTU_FALLBACK_BYTES,
       ...(nodeIpv4 === undefined ? {} : { nodeIpv4 }),
       ...(slot === undefined ? {} : { slot }),
     };

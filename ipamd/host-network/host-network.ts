@@ -1,5 +1,5 @@
-import type { Cidr } from "../common/ip.ts";
-import type { Uplink } from "./uplink.ts";
+import type { Cidr } from "../../common/ip.ts";
+import type { Uplink } from "../uplink.ts";
 
 /** What the host's network must carry besides pods. */
 export type HostWanted = {
