@@ -1,4 +1,5 @@
 /** Connection tracking over nfnetlink (linux/netfilter/nfnetlink_conntrack.h). */
+import { formatAttribute } from "netlink/dist/structs.js";
 import type { IpAddress } from "../ip.ts";
 import { ignoring } from "./errors.ts";
 import { type Attributes, addressFamily, decodeAttributes, encodeBody, u32 } from "./netlink-codec.ts";
@@ -42,8 +43,9 @@ function find(socket: NetlinkSocket, address: IpAddress, direction: Direction, e
     out.push(direction, (tuple) =>
       tuple.push(CTA_TUPLE_IP, (ip) => ip.push(IP_ATTRIBUTES[address.family][end], address.toBytes())),
     );
-    // the kernel wants both words; a word of 0 compares nothing of that direction
-    out.push(CTA_FILTER, (filter) => filter.push(FILTER_FLAGS[direction], u32(IP_FLAGS[end])));
+    const flags = formatAttribute({ type: FILTER_FLAGS[direction], data: u32(IP_FLAGS[end]) });
+    // the one attribute here that the kernel refuses without the mark of nesting
+    out.emit(formatAttribute({ type: CTA_FILTER, nested: true, data: flags }));
   });
   const messages = socket.dump({ type: CT_GET, body, doing: `find connections of ${address}` });
   return messages.map(({ data }) => decodeAttributes(data, NFGENMSG_BYTES));
