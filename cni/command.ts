@@ -23,6 +23,8 @@ type Common = {
   readonly config: NetConf;
   /** CNI_ARGS, also the keys that we do not use. */
   readonly args: ReadonlyMap<string, string>;
+  /** When the shim was started, in milliseconds of CLOCK_MONOTONIC; absent when an old shim does not say. */
+  readonly startedAtMs?: number;
   /** W3C trace context of the runtime, to pass on. */
   readonly traceparent?: string;
 };
@@ -114,18 +116,23 @@ function decodeRequest(frame: RequestFrame, verbs: Verbs): CniRequest {
   }
   requireVariables(command, variables);
   const traceparent = variables.get("TRACEPARENT");
+  const startedUs = Number(variables.get("CAUSEWAY_STARTED_US"));
   const named = decodeNames(command, variables);
   const json = parseJsonObject(frame.stdin);
   const common = {
     cniVersion: agreeVersion(command, versionOf(json), supportedVersions(verbs)),
     config: parseNetConf(json),
     ...(traceparent && { traceparent }),
+    ...(startedUs > 0 && { startedAtMs: startedUs / 1000 }),
   };
   return { ...common, ...named };
 }
 
 type Names = {
-  [Request in CniRequest as Request["command"]]: Omit<Request, "cniVersion" | "config" | "traceparent">;
+  [Request in CniRequest as Request["command"]]: Omit<
+    Request,
+    "cniVersion" | "config" | "startedAtMs" | "traceparent"
+  >;
 };
 
 function decodeNames(

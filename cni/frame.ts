@@ -26,7 +26,7 @@ export const FRAME_LIMITS = {
 const REQUEST_HEADER_BYTES = 12;
 const ANSWER_HEADER_BYTES = 8;
 
-/** What the runtime gave the plugin: CNI_* variables and TRACEPARENT, and stdin. */
+/** What the runtime gave the plugin: CNI_* variables and TRACEPARENT, and stdin. CAUSEWAY_STARTED_US is the shim's own. */
 export type RequestFrame = { readonly variables: ReadonlyMap<string, string>; readonly stdin: Buffer };
 
 /** What the plugin gives the runtime. `exitCode` is 0 to 255. */

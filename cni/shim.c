@@ -250,8 +250,20 @@ static int is_carried(const char *variable) {
   return strncmp(variable, "CNI_", 4) == 0 || strncmp(variable, "TRACEPARENT=", 12) == 0;
 }
 
+/*
+ * When this process began, in microseconds of CLOCK_MONOTONIC, which all processes of a boot share: the daemon refuses an ADD that is older than
+ * a finished DEL of the same attachment, however late it arrives.
+ */
+static void put_start(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  char *into = (char *)request + REQUEST_HEADER;
+  variables_length = (size_t)sprintf(into, "CAUSEWAY_STARTED_US=%lld", now.tv_sec * 1000000LL + now.tv_nsec / 1000) + 1;
+}
+
 /* 0 when the variables are larger than the frame allows */
 static int gather_variables(void) {
+  put_start();
   for (char **variable = environ; *variable != NULL; variable++) {
     if (!is_carried(*variable)) continue;
     size_t length = strlen(*variable) + 1;

@@ -86,7 +86,7 @@ export class Adoption {
   removeForeignAddresses(): boolean {
     const { kernel, pool, uplinks, log } = this.deps;
     const own = new Set(
-      uplinks.list().flatMap((uplink) => uplink.own.map(({ address }) => address.toString())),
+      uplinks.list().flatMap((uplink) => uplink.addresses.map(({ address }) => address.toString())),
     );
     const foreign = kernel.host.addresses
       .list()

@@ -6,12 +6,12 @@
 import { type FSWatcher, mkdirSync, watch } from "node:fs";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Logger } from "pino";
 import { type Outcome, runCommand, type Verbs } from "../cni/command.ts";
 import { CNI_NUMBERS, cniNumber } from "../cni/errors.ts";
 import { decodeRequest, FRAME_LIMITS, FrameError } from "../cni/frame.ts";
 import type { Clock } from "../common/clock.ts";
 import { CodedError } from "../common/errors.ts";
+import type { Logger } from "../common/log.ts";
 
 export type DelQueueOptions = {
   readonly folder: string;

@@ -1,6 +1,6 @@
 import { closeSync, futimesSync, openSync } from "node:fs";
-import type { Logger } from "pino";
 import type { Clock } from "../common/clock.ts";
+import type { Logger } from "../common/log.ts";
 
 const INTERVAL_MS = 5000;
 

@@ -258,7 +258,7 @@ export class LeaseBook implements Ipam {
     const ipv4 = addresses.find(({ family }) => family === 4);
     const ipv6 = addresses.find(({ family }) => family === 6);
     const uplink = slot === undefined ? undefined : this.deps.uplink(slot);
-    const nodeIpv4 = this.deps.uplink(1)?.own.find(({ address }) => address.family === 4)?.address;
+    const nodeIpv4 = this.deps.uplink(1)?.addresses.find(({ address }) => address.family === 4)?.address;
     return {
       attachment,
       pod,

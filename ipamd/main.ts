@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { systemClock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import { noFaultPoints } from "../common/fault-points.ts";
-import { socketPeers } from "../common/kernel/peer-credentials.ts";
+import { kernelPeerCredentials } from "../common/kernel/peer-credentials.ts";
 import { openKernel } from "../common/kernel/real-kernel.ts";
 import { buildLogger, type Logger } from "../common/log.ts";
 import { Metrics } from "../common/metrics.ts";
@@ -26,7 +26,7 @@ async function main(): Promise<void> {
     config,
     settings,
     kernel,
-    peers: socketPeers,
+    peers: kernelPeerCredentials(),
     network: await openCloud(cloud, { cluster, ...cloudApi, clock: systemClock, log, metrics }),
     hostNetwork: new KernelHostNetwork(kernel, settings, log),
     clock: systemClock,

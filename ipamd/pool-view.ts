@@ -14,12 +14,12 @@ export function poolView(parts: {
   const { uplinks, pool, book, reconciler } = parts;
   const rows = pool.summary();
   return {
-    uplinks: uplinks.list().map(({ slot, linkName, interfaceId, poolKey, own }) => ({
+    uplinks: uplinks.list().map(({ slot, linkName, interfaceId, poolKey, addresses }) => ({
       slot,
       link: linkName,
       interfaceId,
       poolKey,
-      own: own.map(({ address }) => address.toString()),
+      own: addresses.map(({ address }) => address.toString()),
       units: pool.units(slot).map(String),
       releasing: pool.releasing(slot).map(String),
       families: rows

@@ -3,12 +3,12 @@
  * connection is one execution of the plugin.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import type { Logger } from "pino";
 import { failure, type Outcome, runCommand, type Verbs } from "../cni/command.ts";
 import { type AnswerFrame, encodeAnswer, type RequestFrame, requestReader } from "../cni/frame.ts";
 import type { Clock } from "../common/clock.ts";
 import { CodedError } from "../common/errors.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
+import type { Logger } from "../common/log.ts";
 import { claimSocket, type SocketClaim } from "./socket-claim.ts";
 
 /** One finished request, for metrics. */

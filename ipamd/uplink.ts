@@ -1,24 +1,13 @@
 import { CodedError } from "../common/errors.ts";
-import type { InterfaceId, MacAddress, PoolKey } from "../common/ids.ts";
-import type { Family, IpAddress } from "../common/ip.ts";
+import type { InterfaceId, PoolKey } from "../common/ids.ts";
+import type { HostUplink } from "./host-network/uplinks.ts";
 
-/** The host link of an interface that carries pods, and its routing table. */
-export type Uplink = {
-  /** 1 to 15; the primary interface is 1. Table PODS_TABLE + slot, mark slot << 8. */
-  readonly slot: number;
-  readonly linkName: string;
-  readonly linkIndex: number;
-  readonly mac: MacAddress;
+/** The host link of an interface that carries pods, with what the cloud says of it. */
+export type Uplink = HostUplink & {
   readonly mtuBytes: number;
   readonly interfaceId: InterfaceId;
   readonly poolKey: PoolKey;
-  readonly isPrimary: boolean;
-  /** The interface's own addresses, which no pod gets. */
-  readonly own: readonly OwnAddress[];
-  readonly gateways: Readonly<Partial<Record<Family, IpAddress>>>;
 };
-
-export type OwnAddress = { readonly address: IpAddress; readonly prefixLength: number };
 
 /** What an uplink's link carries in its ifalias: `v1|uplink|slot|interfaceId|poolKey`. */
 export type UplinkRecord = Pick<Uplink, "slot" | "interfaceId" | "poolKey">;

@@ -2,14 +2,15 @@
  * Which interfaces of this node carry pods, and by which host link and slot. Slots are given once and kept while the uplink lives: marks, tables
  * and the journal name them.
  */
-import { PODS_TABLE, PROTOCOL, SLOT_MAX } from "../common/constants.ts";
+import { PROTOCOL, SLOT_MAX } from "../common/constants.ts";
 import type { InterfaceId } from "../common/ids.ts";
-import { Cidr, type Family, type IpAddress } from "../common/ip.ts";
+import { Cidr, type IpAddress } from "../common/ip.ts";
 import type { Link } from "../common/kernel/links.ts";
 import type { NetworkStack } from "../common/kernel/netns.ts";
 import type { CloudInterface } from "../providers/provider.ts";
+import { type OwnAddress, tableOf } from "./host-network/uplinks.ts";
 import type { Recovered } from "./recovery.ts";
-import type { OwnAddress, Uplink } from "./uplink.ts";
+import type { Uplink } from "./uplink.ts";
 
 export const PRIMARY_SLOT = 1;
 
@@ -41,7 +42,7 @@ export class Uplinks {
         ...record,
         ...linkPart(link, link.mac),
         isPrimary: record.slot === PRIMARY_SLOT,
-        own: this.ownAddresses(link.index),
+        addresses: this.ownAddresses(link.index),
         gateways: this.gateways(record.slot, link.index),
       });
     }
@@ -61,8 +62,8 @@ export class Uplinks {
       interfaceId: cloud.id,
       poolKey: cloud.poolKey,
       isPrimary: cloud.isPrimary,
-      own: cloud.own.map((address) => ({ address, prefixLength: prefixLengthOf(cloud, address) })),
-      gateways: cloud.gateways,
+      addresses: cloud.own.map((address) => ({ address, prefixLength: prefixLengthOf(cloud, address) })),
+      gateways: Object.values(cloud.gateways),
     };
     this.bySlot.set(slot, uplink);
     return uplink;
@@ -86,16 +87,12 @@ export class Uplinks {
       .map(({ address, prefixLength }) => ({ address, prefixLength }));
   }
 
-  private gateways(slot: number, linkIndex: number): Partial<Record<Family, IpAddress>> {
-    const found: Partial<Record<Family, IpAddress>> = {};
-    for (const family of [4, 6] as const) {
-      const routes = this.host.routes.list({ family, table: PODS_TABLE + slot, protocol: PROTOCOL });
-      const gateway = routes.find(
-        (route) => route.gateway !== undefined && route.linkIndex === linkIndex,
-      )?.gateway;
-      if (gateway !== undefined) found[family] = gateway;
-    }
-    return found;
+  private gateways(slot: number, linkIndex: number): IpAddress[] {
+    return ([4, 6] as const).flatMap((family) => {
+      const routes = this.host.routes.list({ family, table: tableOf(slot), protocol: PROTOCOL });
+      const via = routes.find((route) => route.gateway !== undefined && route.linkIndex === linkIndex);
+      return via?.gateway === undefined ? [] : [via.gateway];
+    });
   }
 }
 

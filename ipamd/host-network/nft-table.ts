@@ -7,7 +7,7 @@ import { MARK_FIELD, NFT_TABLE, POD_LINK_PREFIX } from "../../common/constants.t
 import { type Cidr, type Family, mergeCidrs } from "../../common/ip.ts";
 import type { NftElement } from "../../common/kernel/nft.ts";
 import type { HostNetworkInput } from "./plan.ts";
-import { markOf, type Uplink } from "./uplinks.ts";
+import { type LoadedUplink, markOf } from "./uplinks.ts";
 
 export type NftSet = {
   readonly kind: "set" | "map";
@@ -117,7 +117,7 @@ function genuineSet(family: Family): NftSet {
   return { kind: "set", name: `genuine${family}`, type, interval: false, elements: [] };
 }
 
-function unitSet(uplinks: readonly Uplink[], family: Family): NftSet {
+function unitSet(uplinks: readonly LoadedUplink[], family: Family): NftSet {
   const units = uplinks.flatMap((uplink) => uplink.units).filter((unit) => unit.family === family);
   return intervals(
     `units${family}`,
@@ -126,7 +126,7 @@ function unitSet(uplinks: readonly Uplink[], family: Family): NftSet {
   );
 }
 
-function unitMap(uplinks: readonly Uplink[], family: Family): NftSet {
+function unitMap(uplinks: readonly LoadedUplink[], family: Family): NftSet {
   const elements = uplinks
     .flatMap((uplink) => uplink.units.map((unit) => ({ unit, slot: uplink.slot })))
     .filter(({ unit }) => unit.family === family)
@@ -176,7 +176,7 @@ function genuineChains(): NftChain[] {
 /** After destination NAT (-100): before it a packet to a Service is judged by the Service's address. */
 const AFTER_DNAT = "-90";
 
-function markChains(uplinks: readonly Uplink[], externalSnat: boolean): NftChain[] {
+function markChains(uplinks: readonly LoadedUplink[], externalSnat: boolean): NftChain[] {
   const arrivals = uplinks.map((uplink) => `"${uplink.linkName}" : goto from-${uplink.slot}`).join(", ");
   const restore = uplinks.map((uplink) => `${hex(markOf(uplink.slot))} : goto use-${uplink.slot}`).join(", ");
   const bySource = [
@@ -203,7 +203,7 @@ function markChains(uplinks: readonly Uplink[], externalSnat: boolean): NftChain
   ];
 }
 
-function snatChains(uplinks: readonly Uplink[]): NftChain[] {
+function snatChains(uplinks: readonly LoadedUplink[]): NftChain[] {
   const primary = uplinks.find((uplink) => uplink.isPrimary);
   const source = primary?.addresses.find((own) => own.address.family === 4)?.address;
   if (primary === undefined || source === undefined) return [];
@@ -219,7 +219,7 @@ function snatChains(uplinks: readonly Uplink[]): NftChain[] {
 }
 
 /** Sets our field of the packet's or the connection's mark to the uplink's slot. */
-function setField(mark: "meta" | "ct", uplink: Uplink): string {
+function setField(mark: "meta" | "ct", uplink: LoadedUplink): string {
   return `${mark} mark set ${mark} mark & ${hex(~MARK_FIELD >>> 0)} | ${hex(markOf(uplink.slot))}`;
 }
 

@@ -17,7 +17,7 @@ import type { LinkAddress } from "../../common/kernel/addresses.ts";
 import type { Route } from "../../common/kernel/routes.ts";
 import type { Rule } from "../../common/kernel/rules.ts";
 import { type NftTable, planNftTable } from "./nft-table.ts";
-import { gatewayOf, markOf, tableOf, type Uplink } from "./uplinks.ts";
+import { gatewayOf, type LoadedUplink, markOf, tableOf } from "./uplinks.ts";
 
 /** What an operator decides about it. */
 export type HostNetworkSettings = {
@@ -29,7 +29,7 @@ export type HostNetworkSettings = {
 
 export type HostNetworkInput = {
   /** The primary among them. */
-  readonly uplinks: readonly Uplink[];
+  readonly uplinks: readonly LoadedUplink[];
   /** CIDRs of the VPC, and those excluded from SNAT: pods keep their address towards them. */
   readonly inside: readonly Cidr[];
   readonly settings: HostNetworkSettings;
@@ -88,7 +88,7 @@ export function podLinkSysctls(linkName: string): WantedSysctl[] {
   ];
 }
 
-function uplinkSysctls(uplink: Uplink, families: readonly Family[]): WantedSysctl[] {
+function uplinkSysctls(uplink: LoadedUplink, families: readonly Family[]): WantedSysctl[] {
   const name = uplink.linkName;
   const wanted: WantedSysctl[] = [];
   // 2 is loose; the effective value is the larger of this and `all`, so 1 there does no harm
@@ -106,7 +106,7 @@ function forwardingSysctls(families: readonly Family[]): WantedSysctl[] {
   return families.map((family) => ({ path: path[family], value: "1" }));
 }
 
-function wantedLink(uplink: Uplink): WantedLink {
+function wantedLink(uplink: LoadedUplink): WantedLink {
   return {
     name: uplink.linkName,
     index: uplink.linkIndex,
@@ -116,7 +116,7 @@ function wantedLink(uplink: Uplink): WantedLink {
   };
 }
 
-function ownAddresses(uplink: Uplink, families: readonly Family[]): LinkAddress[] {
+function ownAddresses(uplink: LoadedUplink, families: readonly Family[]): LinkAddress[] {
   if (uplink.isPrimary) return [];
   return uplink.addresses
     .filter((own) => families.includes(own.address.family))
@@ -130,7 +130,7 @@ function ownAddresses(uplink: Uplink, families: readonly Family[]): LinkAddress[
     }));
 }
 
-function uplinkRoutes(uplink: Uplink, family: Family): Route[] {
+function uplinkRoutes(uplink: LoadedUplink, family: Family): Route[] {
   const gateway = gatewayOf(uplink, family);
   if (gateway === undefined) return [];
   const common = {
@@ -150,7 +150,7 @@ function uplinkRoutes(uplink: Uplink, family: Family): Route[] {
   return [onLink, fallback];
 }
 
-function wantedRules(uplinks: readonly Uplink[], family: Family): Rule[] {
+function wantedRules(uplinks: readonly LoadedUplink[], family: Family): Rule[] {
   const rule = (priority: number, table: number, match: Partial<Rule> = {}): Rule => ({
     family,
     priority,

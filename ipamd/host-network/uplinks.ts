@@ -5,8 +5,8 @@ import type { Cidr, Family, IpAddress } from "../../common/ip.ts";
 /** An address that an interface has of its own, with the length of its subnet. */
 export type OwnAddress = { readonly address: IpAddress; readonly prefixLength: number };
 
-/** A host link that carries pods. */
-export type Uplink = {
+/** A host link that carries pods: what rules, tables and marks are made of. */
+export type HostUplink = {
   /** 1 to SLOT_MAX; decides table and mark. The primary is slot 1. */
   readonly slot: number;
   readonly linkName: string;
@@ -17,6 +17,10 @@ export type Uplink = {
   /** The cloud's router, at most one per family; link-local for IPv6. A family without one has no routes here. */
   readonly gateways: readonly IpAddress[];
   readonly isPrimary: boolean;
+};
+
+/** A host link with what it carries now. */
+export type LoadedUplink = HostUplink & {
   /** Addresses and blocks that the cloud routes to it for pods. Disjoint. */
   readonly units: readonly Cidr[];
   /** What the link's `ifalias` is to be; absent: left alone. */
@@ -33,6 +37,6 @@ export function markOf(slot: number): number {
   return slot << MARK_SLOT_SHIFT;
 }
 
-export function gatewayOf(uplink: Uplink, family: Family): IpAddress | undefined {
+export function gatewayOf(uplink: HostUplink, family: Family): IpAddress | undefined {
   return uplink.gateways.find((gateway) => gateway.family === family);
 }

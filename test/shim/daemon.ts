@@ -42,7 +42,6 @@ export const simpleVerbs: Verbs = {
         ipv4: IpAddress.parse("10.0.0.5"),
         ipv6: IpAddress.parse("2001:db8::5"),
         mtuBytes: 9001,
-        uplink: { linkName: "ens5", slot: 1, mac: parseMac("02:00:00:00:00:01") },
       },
       { name: "cw0123456789ab", mac: parseMac("02:00:00:00:00:0a") },
       { name: request.attachment.ifname, mac: parseMac("02:00:00:00:00:0b"), netns: request.netns },
