@@ -82,9 +82,10 @@ export async function startEc2(options: Ec2Options): Promise<Ec2> {
   const calls = new CallLog();
   const servers = new Servers(options.listen ?? listenOnLoopback);
   const handle = ec2Handler({ account, keys, faults, log: calls });
-  const endpoint = await servers.start((request, response) => void handle(request, response), {
-    kind: "ec2",
-  });
+  // a client that goes away in the middle of its request is no error of ours
+  const listener: RequestListener = (request, response) =>
+    void handle(request, response).catch(() => response.destroy());
+  const endpoint = await servers.start(listener, { kind: "ec2" });
   const metadata = new Map<Instance, { readonly imds: Imds; readonly url: string }>();
   const metadataOf = (instance: Instance) => {
     const found = metadata.get(instance);

@@ -37,6 +37,7 @@ export function checkPolicy(document: PolicyDocument): void {
   for (const statement of document.Statement) {
     const unknown = Object.keys(statement).find((key) => !KNOWN_KEYS.includes(key));
     if (unknown !== undefined) throw new Error(`IAM policy: unknown element ${unknown}`);
+    if (JSON.stringify(statement).includes("${")) throw new Error("IAM policy: variables are not known here");
     for (const [operator, conditions] of Object.entries(statement.Condition ?? {})) {
       if (OPERATORS[operator] === undefined) throw new Error(`IAM policy: unknown operator ${operator}`);
       for (const key of Object.keys(conditions)) {
@@ -115,7 +116,7 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
 };
 
 const CONDITION_KEYS =
-  /^(ec2:ResourceTag\/.+|aws:ResourceTag\/.+|aws:RequestTag\/.+|aws:TagKeys|ec2:CreateAction|ec2:SourceInstanceARN|aws:PrincipalTag\/.+)$/;
+  /^(ec2:ResourceTag\/.+|aws:ResourceTag\/.+|aws:RequestTag\/.+|aws:TagKeys|ec2:CreateAction|ec2:Region|aws:RequestedRegion|ec2:Vpc|ec2:SourceInstanceARN)$/;
 
 function many(value: OneOrMany): readonly string[] {
   return typeof value === "string" ? [value] : value;

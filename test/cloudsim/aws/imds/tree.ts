@@ -1,7 +1,7 @@
 /** The metadata of an instance as paths and texts; EC2 User Guide, "Instance metadata categories". A value's key has no slash at its end. */
 import type { Account } from "../model/account.ts";
 import { primaryOf } from "../model/launch.ts";
-import type { Instance, NetworkInterface } from "../model/resources.ts";
+import type { Instance, NetworkInterface, VpcCidr } from "../model/resources.ts";
 
 export type MetadataTree = ReadonlyMap<string, string>;
 
@@ -22,6 +22,8 @@ export function metadataTree(account: Account, instance: Instance): MetadataTree
     ["meta-data/placement/region", account.region],
     ["meta-data/services/domain", "amazonaws.com"],
     ["meta-data/services/partition", "aws"],
+    // listed here, answered by the service itself: the keys are new each time
+    [`meta-data/iam/security-credentials/${ROLE_NAME}`, ""],
     ["dynamic/instance-identity/document", identityDocument(account, instance, primary)],
   ]);
   if (primary.publicIpv4 !== undefined) tree.set("meta-data/public-ipv4", primary.publicIpv4.toString());
@@ -57,11 +59,15 @@ function interfaceKeys(account: Account, networkInterface: NetworkInterface): [s
     ["subnet-ipv4-cidr-block", subnet.ipv4.toString()],
     ["subnet-ipv6-cidr-blocks", subnet.ipv6.toString()],
     ["vpc-id", account.vpc.id],
-    ["vpc-ipv4-cidr-block", account.vpc.ipv4[0]?.toString() ?? ""],
-    ["vpc-ipv4-cidr-blocks", lines(account.vpc.ipv4)],
-    ["vpc-ipv6-cidr-blocks", lines(account.vpc.ipv6)],
+    ["vpc-ipv4-cidr-block", account.vpc.ipv4[0]?.cidr.toString() ?? ""],
+    ["vpc-ipv4-cidr-blocks", lines(associated(account.vpc.ipv4))],
+    ["vpc-ipv6-cidr-blocks", lines(associated(account.vpc.ipv6))],
   ];
   return keys.filter(([, value]) => value !== "");
+}
+
+function associated(cidrs: readonly VpcCidr[]) {
+  return cidrs.filter(({ state }) => state === "associated").map(({ cidr }) => cidr);
 }
 
 function hostname(account: Account, { primaryIpv4 }: NetworkInterface): string {

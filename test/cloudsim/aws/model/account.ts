@@ -1,8 +1,9 @@
 import type { InstanceId, InterfaceId, SubnetId } from "../../../../common/ids.ts";
+import type { Cidr } from "../../../../common/ip.ts";
 import type { DataPlane, NetworkSpec } from "../../data-plane.ts";
 import { Ec2Error } from "./ec2-error.ts";
 import { SeededRandom } from "./random.ts";
-import type { Instance, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc } from "./resources.ts";
+import type { Instance, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc, VpcCidr } from "./resources.ts";
 import { unitsOf } from "./resources.ts";
 import type { Timers } from "./timers.ts";
 
@@ -25,7 +26,8 @@ export class Account {
   readonly ownerId = "123456789012";
   readonly vpc: Vpc;
   readonly subnets: readonly Subnet[];
-  readonly groups: SecurityGroup[];
+  /** The first is the VPC's default group. */
+  readonly groups: SecurityGroup[] = [];
   /** In order of creation, which is the order of every answer. */
   readonly interfaces = new Map<InterfaceId, NetworkInterface>();
   readonly instances = new Map<InstanceId, Instance>();
@@ -48,15 +50,13 @@ export class Account {
     const { network } = options;
     this.vpc = {
       id: network.id,
-      ipv4: network.cidrs.filter((cidr) => cidr.family === 4),
-      ipv6: network.cidrs.filter((cidr) => cidr.family === 6),
-      disassociated: new Set(),
+      ipv4: [],
+      ipv6: [],
       tags: new Map(),
     };
+    for (const cidr of network.cidrs) this.setVpcCidr(cidr, "associated");
     this.subnets = network.subnets.map((subnet) => ({ ...subnet, tags: new Map() }));
-    this.groups = [
-      { id: this.newId("sg"), name: "default", description: "default VPC security group", tags: new Map() },
-    ];
+    this.addSecurityGroup("default", "default VPC security group");
   }
 
   /** `eu-west-1` of `eu-west-1a`. */
@@ -123,6 +123,21 @@ export class Account {
       throw new Ec2Error("InvalidVpcID.NotFound", `The vpc ID '${id}' does not exist`);
     }
     return this.vpc;
+  }
+
+  /** Associates a CIDR with the VPC, or moves one to another state of its association: it stays listed then. */
+  setVpcCidr(cidr: Cidr, state: VpcCidr["state"]): void {
+    const list = cidr.family === 4 ? this.vpc.ipv4 : this.vpc.ipv6;
+    const known = list.find((entry) => entry.cidr.equals(cidr));
+    if (known === undefined) list.push({ cidr, state });
+    else known.state = state;
+    this.changed();
+  }
+
+  addSecurityGroup(name: string, description = name): SecurityGroup {
+    const group: SecurityGroup = { id: this.newId("sg"), name, description, tags: new Map() };
+    this.groups.push(group);
+    return group;
   }
 
   /** The tags of any resource by its id. Throws InvalidID for what cannot be tagged or is not there. */

@@ -1,4 +1,4 @@
-import type { Cidr, IpAddress } from "../../../../common/ip.ts";
+import { type Cidr, IpAddress } from "../../../../common/ip.ts";
 import type { Account } from "./account.ts";
 import { invalidValue, missingParameter } from "./ec2-error.ts";
 import { checkRoom } from "./limits.ts";
@@ -14,29 +14,37 @@ export function assignIpv4(
   move: boolean,
 ): Units {
   const networkInterface = account.getInterface(interfaceId);
-  const asked = countAsked(request);
-  if (asked === 0) throw missingParameter("privateIpAddress or secondaryPrivateIpAddressCount");
-  const units = resolveUnits(account, networkInterface.subnet, 4, request);
-  const isNew = (address: IpAddress) =>
-    !networkInterface.secondaryIpv4.some((other) => other.equals(address));
-  const addresses = units.addresses.filter(isNew);
-  checkRoom(account, networkInterface, { ipv4: addresses.length + units.prefixes.length, ipv6: 0 });
-  for (const address of addresses) takeOver(account, networkInterface, address, move);
-  checkUnused(account, networkInterface.subnet, { addresses, prefixes: units.prefixes });
-  networkInterface.secondaryIpv4 = [...networkInterface.secondaryIpv4, ...addresses];
+  const { subnet, secondaryIpv4 } = networkInterface;
+  if (countAsked(request) === 0) throw missingParameter("privateIpAddress or secondaryPrivateIpAddressCount");
+  const here = new Set(secondaryIpv4.map(String));
+  const repeated = (request.addresses ?? []).filter((text) => here.has(text)).length;
+  checkRoom(account, networkInterface, { ipv4: countAsked(request) - repeated, ipv6: 0 });
+  const units = resolveUnits(account, subnet, 4, request);
+  const addresses = units.addresses.filter((address) => !here.has(address.toString()));
+  const moved = addresses.filter((address) => canMove(account, networkInterface, address, move));
+  const rest = addresses.filter((address) => !moved.includes(address));
+  checkUnused(account, subnet, { addresses: rest, prefixes: units.prefixes });
+  for (const address of moved) takeAway(account, networkInterface, address);
+  networkInterface.secondaryIpv4 = [...secondaryIpv4, ...addresses];
   networkInterface.ipv4Prefixes = [...networkInterface.ipv4Prefixes, ...units.prefixes];
   account.changed(networkInterface);
   return units;
 }
 
-/** Frees an address that another interface has, when that is asked for and it is a secondary one. */
-function takeOver(account: Account, to: NetworkInterface, address: IpAddress, move: boolean): void {
+/** True when another interface has the address and gives it up; throws when it does not; false when nobody has it. */
+function canMove(account: Account, to: NetworkInterface, address: IpAddress, move: boolean): boolean {
   const from = holderOf(account, to.subnet, address.toCidr());
-  if (from === undefined) return;
+  if (from === undefined) return false;
   const isSecondary = from.secondaryIpv4.some((other) => other.equals(address));
   if (!move || !isSecondary) {
     throw invalidValue(`[${address}] is already assigned, but move is not allowed.`);
   }
+  return true;
+}
+
+function takeAway(account: Account, to: NetworkInterface, address: IpAddress): void {
+  const from = holderOf(account, to.subnet, address.toCidr());
+  if (from === undefined) return;
   from.secondaryIpv4 = from.secondaryIpv4.filter((other) => !other.equals(address));
   account.changed(from);
 }
@@ -44,9 +52,10 @@ function takeOver(account: Account, to: NetworkInterface, address: IpAddress, mo
 /** AssignIpv6Addresses: answers with the new addresses only. */
 export function assignIpv6(account: Account, interfaceId: string, request: UnitRequest): Units {
   const networkInterface = account.getInterface(interfaceId);
-  if (countAsked(request) === 0) throw missingParameter("ipv6Addresses or ipv6AddressCount");
+  const asked = countAsked(request);
+  if (asked === 0) throw missingParameter("ipv6Addresses or ipv6AddressCount");
+  checkRoom(account, networkInterface, { ipv4: 0, ipv6: asked });
   const units = resolveUnits(account, networkInterface.subnet, 6, request);
-  checkRoom(account, networkInterface, { ipv4: 0, ipv6: units.addresses.length + units.prefixes.length });
   checkUnused(account, networkInterface.subnet, units);
   networkInterface.ipv6 = [...networkInterface.ipv6, ...units.addresses];
   networkInterface.ipv6Prefixes = [...networkInterface.ipv6Prefixes, ...units.prefixes];
@@ -94,10 +103,18 @@ function without<T extends IpAddress | Cidr>(
   remove: readonly string[],
 ): T[] {
   const texts = new Set(have.map(String));
-  if (!remove.every((text) => texts.has(text))) {
+  const gone = new Set(remove.map(canonical));
+  if (![...gone].every((text) => texts.has(text))) {
     throw invalidValue(
       `Some of the specified addresses are not assigned to interface ${networkInterface.id}`,
     );
   }
-  return have.filter((unit) => !remove.includes(unit.toString()));
+  return have.filter((unit) => !gone.has(unit.toString()));
+}
+
+/** `2001:DB8::0/80` as `2001:db8::/80`; anything that is no address as it is. */
+function canonical(text: string): string {
+  const [start = "", length] = text.split("/");
+  const address = IpAddress.tryParse(start)?.toString() ?? start;
+  return length === undefined ? address : `${address}/${length}`;
 }

@@ -4,9 +4,9 @@ import type { Account } from "./account.ts";
 import { newAttachment } from "./attach.ts";
 import { createInterface } from "./create-interface.ts";
 import { getInstanceType } from "./instance-types.ts";
-import { checkUnitLimit, countUnits } from "./limits.ts";
+import { checkUnitLimit } from "./limits.ts";
 import type { Instance, NetworkInterface } from "./resources.ts";
-import type { UnitRequest } from "./unit-request.ts";
+import { countAsked, type UnitRequest } from "./unit-request.ts";
 
 export type LaunchRequest = {
   readonly subnetId: string;
@@ -40,15 +40,16 @@ export function launchInstance(account: Account, request: LaunchRequest): Instan
     tags: new Map(Object.entries(request.tags ?? {})),
     state: "running",
   };
+  const { ipv4 = {}, ipv6 = { addressCount: 1 } } = request;
+  checkUnitLimit(instance, { ipv4: 1 + countAsked(ipv4), ipv6: countAsked(ipv6) });
   const primary = createInterface(account, {
     subnetId: subnet.id,
     primaryIpv4: request.primaryIpv4,
-    ipv4: request.ipv4 ?? {},
-    ipv6: request.ipv6 ?? { addressCount: 1 },
+    ipv4,
+    ipv6,
     groupIds: request.groupIds ?? [],
     tags: new Map(Object.entries(request.interfaceTags ?? {})),
   });
-  checkUnitLimit(instance, countUnits(primary));
   account.instances.set(id, instance);
   attachPrimary(account, instance, primary, request.publicIpv4);
   return instance;

@@ -12,13 +12,16 @@ export type SecurityGroup = {
   readonly tags: Tags;
 };
 
+export type VpcCidr = {
+  readonly cidr: Cidr;
+  state: "associating" | "associated" | "disassociating" | "disassociated";
+};
+
 export type Vpc = {
   readonly id: string;
   /** The first IPv4 CIDR is the VPC's own, the others are associations. */
-  readonly ipv4: readonly Cidr[];
-  readonly ipv6: readonly Cidr[];
-  /** IPv4 CIDRs that are listed and no longer associated, by their text. */
-  readonly disassociated: Set<string>;
+  readonly ipv4: VpcCidr[];
+  readonly ipv6: VpcCidr[];
   readonly tags: Tags;
 };
 

@@ -30,7 +30,8 @@ export function existingResource(
   requestTags: ReadonlyMap<string, string> = new Map(),
 ): AccessResource {
   const kind = KINDS[id.split("-")[0] ?? ""] ?? "unknown";
-  const context = requestContext(requestTags);
+  const context = requestContext(account, requestTags);
+  if (kind !== "instance") context.set("ec2:Vpc", [vpcArn(account)]);
   for (const [key, value] of tagsOrNone(account, id)) {
     context.set(`ec2:ResourceTag/${key}`, [value]);
     context.set(`aws:ResourceTag/${key}`, [value]);
@@ -44,7 +45,8 @@ export function newInterface(
   requestTags: ReadonlyMap<string, string>,
   createAction?: string,
 ): AccessResource {
-  const context = requestContext(requestTags);
+  const context = requestContext(account, requestTags);
+  context.set("ec2:Vpc", [vpcArn(account)]);
   if (createAction !== undefined) context.set("ec2:CreateAction", [createAction]);
   return { arn: `arn:aws:ec2:${account.region}:${account.ownerId}:network-interface/*`, context };
 }
@@ -52,8 +54,18 @@ export function newInterface(
 /** For calls that know no resource-level permissions. */
 export const ANY_RESOURCE: AccessResource = { arn: "*", context: new Map() };
 
-function requestContext(requestTags: ReadonlyMap<string, string>): Map<string, readonly string[]> {
-  const context = new Map<string, readonly string[]>();
+function vpcArn({ region, ownerId, vpc }: Account): string {
+  return `arn:aws:ec2:${region}:${ownerId}:vpc/${vpc.id}`;
+}
+
+function requestContext(
+  { region }: Account,
+  requestTags: ReadonlyMap<string, string>,
+): Map<string, readonly string[]> {
+  const context = new Map<string, readonly string[]>([
+    ["ec2:Region", [region]],
+    ["aws:RequestedRegion", [region]],
+  ]);
   for (const [key, value] of requestTags) context.set(`aws:RequestTag/${key}`, [value]);
   if (requestTags.size > 0) context.set("aws:TagKeys", [...requestTags.keys()]);
   return context;

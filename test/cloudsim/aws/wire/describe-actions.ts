@@ -101,8 +101,8 @@ const subnetFilters = (account: Account): FilterTable<Subnet> => ({
 const vpcFilters = (account: Account): FilterTable<Vpc> => ({
   ...tagFilters,
   "vpc-id": ({ id }) => [id],
-  cidr: ({ ipv4 }) => [ipv4[0]?.toString()],
-  "cidr-block-association.cidr-block": ({ ipv4 }) => ipv4.map(String),
+  cidr: ({ ipv4 }) => [ipv4[0]?.cidr.toString()],
+  "cidr-block-association.cidr-block": ({ ipv4 }) => ipv4.map(({ cidr }) => cidr.toString()),
   "owner-id": () => [account.ownerId],
   state: () => ["available"],
 });

@@ -172,16 +172,16 @@ export function vpcXml(account: Account, vpc: Vpc): XmlObject {
     vpcId: vpc.id,
     ownerId: account.ownerId,
     state: "available",
-    cidrBlock: vpc.ipv4[0]?.toString(),
-    cidrBlockAssociationSet: vpc.ipv4.map((cidr, index) => ({
+    cidrBlock: vpc.ipv4[0]?.cidr.toString(),
+    cidrBlockAssociationSet: vpc.ipv4.map(({ cidr, state }, index) => ({
       associationId: `vpc-cidr-assoc-${index}`,
       cidrBlock: cidr.toString(),
-      cidrBlockState: { state: vpc.disassociated.has(cidr.toString()) ? "disassociated" : "associated" },
+      cidrBlockState: { state },
     })),
-    ipv6CidrBlockAssociationSet: vpc.ipv6.map((cidr, index) => ({
+    ipv6CidrBlockAssociationSet: vpc.ipv6.map(({ cidr, state }, index) => ({
       associationId: `vpc-cidr-assoc-v6-${index}`,
       ipv6CidrBlock: cidr.toString(),
-      ipv6CidrBlockState: { state: "associated" },
+      ipv6CidrBlockState: { state },
     })),
     instanceTenancy: "default",
     isDefault: false,
