@@ -1,0 +1,244 @@
+/**
+ * Making an interface takes three calls of EC2, and the daemon may die after each. So every step begins by looking at what is there: an
+ * earlier try is found by the token in its tag, or, while lists lag behind, by EC2 through the ClientToken. Whatever step it
+ * stopped at, the next try goes on from; at most one interface is made per token.
+ *
+ *     (nothing) --create--> detached --attach--> attached --delete on termination--> done
+ */
+import { createHash } from "node:crypto";
+import type { CreateNetworkInterfaceRequest } from "@aws-sdk/client-ec2";
+import { describeError, hasCode } from "../../common/errors.ts";
+import type { InstanceId } from "../../common/ids.ts";
+import { retry } from "../../common/retry.ts";
+import { CloudError } from "../errors.ts";
+import type { CreateInterface, UnitRequest } from "../provider.ts";
+import {
+  assign,
+  attachInterface,
+  createInterface,
+  deleteInterface,
+  deleteOnTermination,
+  isSingle,
+  toTagList,
+} from "./api.ts";
+import type { AwsNode } from "./node.ts";
+import { creationTags, ownershipOf, TAG } from "./ownership.ts";
+import type { Ec2Attachment, Ec2Interface } from "./schema.ts";
+
+/** Device indexes tried when others take them first. */
+const INDEX_TRIES = 3;
+
+/** Answers that mean no, whatever we repeat: what was created for them is removed. */
+const REFUSALS: readonly string[] = ["limit-reached", "unauthorized", "invalid"];
+
+export class InterfaceMaker {
+  private readonly node: AwsNode;
+  /** Tokens whose interface was removed again: EC2 would answer a repeated ClientToken with the removed one. */
+  private readonly removals = new Map<string, number>();
+
+  constructor(node: AwsNode) {
+    this.node = node;
+  }
+
+  /** Gives the interface, attached or attaching. Repeatable with the same request after any failure. */
+  async make(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
+    const listed = await this.node.list(signal);
+    const owner = await this.node.owner(signal);
+    const found = listed.find(
+      (one) => one.tags.get(TAG.token) === request.token && ownershipOf(one, owner) === "ours",
+    );
+    if (found !== undefined) {
+      this.node.log.info({ interfaceId: found.id }, "interface of an earlier try adopted");
+    }
+    const created = found ?? (await this.create(request, listed, signal));
+    const attached = await this.ensureAttached(created, request, listed, signal);
+    const kept = await ensureDeletedWithInstance(this.node, attached, signal);
+    return this.addMissingUnits(kept, request, signal);
+  }
+
+  private async create(
+    request: CreateInterface,
+    listed: readonly Ec2Interface[],
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
+    const { cluster } = this.node;
+    const { instanceId, primaryMac } = (await this.node.owner(signal)).identity;
+    const primary = listed.find((one) => one.mac === primaryMac);
+    const groups =
+      request.securityGroupIds.length > 0 ? request.securityGroupIds : (primary?.securityGroupIds ?? []);
+    const tags = creationTags(request, { cluster, instanceId });
+    const asked = {
+      SubnetId: request.subnetId,
+      Description: `causeway ${cluster} ${instanceId}`,
+      Groups: [...groups],
+      ClientToken: this.clientToken(request.token, instanceId),
+      TagSpecifications: [{ ResourceType: "network-interface" as const, Tags: toTagList(tags) }],
+      ...creationCounts(request.units),
+    };
+    const created = await createInterface(this.node.ec2, asked, signal);
+    this.node.recent.created(created);
+    this.node.learn(created);
+    return created;
+  }
+
+  /** 64 characters, EC2's limit, whatever the parts hold. */
+  private clientToken(token: string, instanceId: string): string {
+    const parts = [this.node.cluster, instanceId, token, this.removals.get(token) ?? 0];
+    return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  }
+
+  private async ensureAttached(
+    created: Ec2Interface,
+    request: CreateInterface,
+    listed: readonly Ec2Interface[],
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
+    if (created.attachment !== undefined) return created;
+    try {
+      return await this.attach(created, request.cardIndex, listed, signal);
+    } catch (error) {
+      if (error instanceof CloudError && REFUSALS.includes(error.code)) {
+        await this.remove(created, request, signal);
+      }
+      throw error;
+    }
+  }
+
+  private async attach(
+    created: Ec2Interface,
+    cardIndex: number,
+    listed: readonly Ec2Interface[],
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
+    const { instanceId } = (await this.node.owner(signal)).identity;
+    const refused = new Set<number>();
+    for (let now = listed; ; now = await this.node.list(signal)) {
+      // a lost reply of an earlier try may have attached it
+      const already = now.find((one) => one.id === created.id && one.attachment !== undefined);
+      if (already !== undefined) return already;
+      const deviceIndex = freeDeviceIndex(now, cardIndex, refused);
+      try {
+        const place = { id: created.id, instanceId, deviceIndex, cardIndex };
+        const id = await this.attachWhenVisible(place, signal);
+        return this.noteAttached(created, { id, instanceId, deviceIndex, cardIndex });
+      } catch (error) {
+        if (!hasCode(error, "conflict") || refused.size >= INDEX_TRIES) throw error;
+        refused.add(deviceIndex);
+      }
+    }
+  }
+
+  private noteAttached(
+    created: Ec2Interface,
+    place: Pick<Ec2Attachment, "id" | "deviceIndex" | "cardIndex"> & { readonly instanceId: InstanceId },
+  ): Ec2Interface {
+    const attachment: Ec2Attachment = { ...place, state: "attaching", deleteOnTermination: false };
+    const attached = { ...created, attachment };
+    this.node.recent.created(attached);
+    this.node.learn(attached);
+    return attached;
+  }
+
+  /** An id that was just given may be unknown to the next call for a while. */
+  private attachWhenVisible(
+    place: Parameters<typeof attachInterface>[1],
+    signal: AbortSignal,
+  ): Promise<string> {
+    const young = this.node.recent.findYoung(place.id) !== undefined;
+    const policy = {
+      clock: this.node.clock,
+      attemptsMax: young ? 8 : 1,
+      delayMs: 200,
+      delayMaxMs: 3_000,
+      mayRetry: (error: unknown) => hasCode(error, "not-found"),
+    };
+    return retry((inner) => attachInterface(this.node.ec2, place, inner), policy, signal);
+  }
+
+  /** Best effort: what stays is seen by describe() as detached and ours. */
+  private async remove(created: Ec2Interface, request: CreateInterface, signal: AbortSignal): Promise<void> {
+    try {
+      await deleteInterface(this.node.ec2, created.id, signal);
+      this.node.recent.gone(created.id);
+      this.removals.set(request.token, (this.removals.get(request.token) ?? 0) + 1);
+    } catch (error) {
+      const reason = describeError(error);
+      this.node.log.warn({ interfaceId: created.id, reason }, "interface that could not be attached is left");
+    }
+  }
+
+  /** EC2 takes addresses or blocks in the creating call, not both; the other kind is added here. */
+  private async addMissingUnits(
+    one: Ec2Interface,
+    request: CreateInterface,
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
+    let units = one.units;
+    for (const wanted of request.units) {
+      const count = wanted.count - units.filter((unit) => isOfSize(unit, wanted)).length;
+      if (count <= 0) continue;
+      const added = await assign(this.node.ec2, one.id, { ...wanted, count }, signal);
+      this.node.recent.assigned(one.id, added);
+      units = [...units, ...added].sort((a, b) => a.compare(b));
+    }
+    return { ...one, units };
+  }
+}
+
+/** Without this an interface outlives its instance. Repeatable; one call, and none when it is so already. */
+export async function ensureDeletedWithInstance(
+  node: AwsNode,
+  one: Ec2Interface,
+  signal: AbortSignal,
+): Promise<Ec2Interface> {
+  const { attachment } = one;
+  if (attachment === undefined || attachment.deleteOnTermination) return one;
+  await deleteOnTermination(node.ec2, one.id, attachment.id, signal);
+  const changed = { ...one, attachment: { ...attachment, deleteOnTermination: true } };
+  node.learn(changed);
+  return changed;
+}
+
+/** The lowest index of the card that no interface of the instance has; 0 is the primary's place. */
+function freeDeviceIndex(
+  listed: readonly Ec2Interface[],
+  cardIndex: number,
+  refused: ReadonlySet<number>,
+): number {
+  const attachments = listed.flatMap((one) => one.attachment ?? []);
+  const taken = attachments.filter((one) => one.cardIndex === cardIndex).map((one) => one.deviceIndex);
+  let index = 1;
+  while (taken.includes(index) || refused.has(index)) index += 1;
+  return index;
+}
+
+type CountField =
+  | "SecondaryPrivateIpAddressCount"
+  | "Ipv4PrefixCount"
+  | "Ipv6AddressCount"
+  | "Ipv6PrefixCount";
+
+/** What the creating call can take: of each family the first size asked for. */
+function creationCounts(units: readonly UnitRequest[]): Pick<CreateNetworkInterfaceRequest, CountField> {
+  const first = (family: number) => units.find((unit) => unit.family === family && unit.count > 0);
+  const [ipv4, ipv6] = [first(4), first(6)];
+  return {
+    ...(ipv4 === undefined
+      ? {}
+      : isSingle(ipv4)
+        ? { SecondaryPrivateIpAddressCount: ipv4.count }
+        : { Ipv4PrefixCount: ipv4.count }),
+    ...(ipv6 === undefined
+      ? {}
+      : isSingle(ipv6)
+        ? { Ipv6AddressCount: ipv6.count }
+        : { Ipv6PrefixCount: ipv6.count }),
+  };
+}
+
+function isOfSize(
+  unit: { readonly family: number; readonly prefixLength: number },
+  wanted: UnitRequest,
+): boolean {
+  return unit.family === wanted.family && unit.prefixLength === wanted.prefixLength;
+}

@@ -1,0 +1,63 @@
+import { hasCode } from "../../common/errors.ts";
+import type { InterfaceId } from "../../common/ids.ts";
+import { CloudError } from "../errors.ts";
+import { deleteInterface, detachInterface } from "./api.ts";
+import type { AwsNode } from "./node.ts";
+import { ownershipOf } from "./ownership.ts";
+import type { Ec2Interface } from "./schema.ts";
+
+/** Between looks at a detachment, which takes seconds on EC2. */
+const POLL_MS = 500;
+
+/**
+ * Detaches and deletes an interface of ours; looks at EC2 first, also when it is known, since what is done here cannot be undone. Idempotent,
+ * and goes on from wherever an earlier try stopped. Waits for the detachment until the signal aborts.
+ */
+export async function removeInterface(node: AwsNode, id: InterfaceId, signal: AbortSignal): Promise<void> {
+  const found = await node.find(id, signal);
+  if (found !== undefined) {
+    await refuseUnlessOurs(node, found, signal);
+    await detached(node, found, signal);
+    await deleteDetached(node, id, signal);
+  }
+  node.recent.gone(id);
+}
+
+async function refuseUnlessOurs(node: AwsNode, one: Ec2Interface, signal: AbortSignal): Promise<void> {
+  const ownership = ownershipOf(one, await node.owner(signal));
+  if (ownership === "ours") return;
+  throw new CloudError("not-ours", `interface ${one.id} is ${ownership} and is not deleted`, {
+    operation: "DetachNetworkInterface",
+  });
+}
+
+async function detached(node: AwsNode, found: Ec2Interface, signal: AbortSignal): Promise<void> {
+  let now: Ec2Interface | undefined = found;
+  if (now.attachment !== undefined && now.attachment.state !== "detaching") {
+    try {
+      await detachInterface(node.ec2, now.attachment.id, signal);
+    } catch (error) {
+      // an earlier try detached it already
+      if (!hasCode(error, "not-found") && !hasCode(error, "conflict")) throw error;
+    }
+    node.recent.detached(found.id);
+    now = await node.find(found.id, signal);
+  }
+  while (now?.attachment !== undefined) {
+    await node.clock.sleep(POLL_MS, signal);
+    now = await node.find(found.id, signal);
+  }
+}
+
+/** EC2 may still call it in use just after it showed it as available. */
+async function deleteDetached(node: AwsNode, id: InterfaceId, signal: AbortSignal): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await deleteInterface(node.ec2, id, signal);
+    } catch (error) {
+      if (hasCode(error, "not-found")) return;
+      if (!hasCode(error, "conflict") || tries >= 5) throw error;
+    }
+    await node.clock.sleep(POLL_MS, signal);
+  }
+}

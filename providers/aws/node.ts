@@ -1,0 +1,95 @@
+import type { Clock } from "../../common/clock.ts";
+import type { InterfaceId } from "../../common/ids.ts";
+import type { Logger } from "../../common/log.ts";
+import { CloudError } from "../errors.ts";
+import type { NodeIdentity } from "../provider.ts";
+import { findInterface, listInterfaces } from "./api.ts";
+import type { Ec2Client } from "./client.ts";
+import { type NodeOwner, ownershipOf, TAG } from "./ownership.ts";
+import { RecentWrites } from "./recent.ts";
+import type { Ec2Interface } from "./schema.ts";
+
+/** What reads and writes of one node share: the door to EC2, who we are, and what EC2 told and confirmed lately. */
+export class AwsNode {
+  readonly ec2: Ec2Client;
+  readonly cluster: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly recent: RecentWrites;
+  private readonly identify: (signal: AbortSignal) => Promise<NodeIdentity>;
+  private readonly known = new Map<InterfaceId, Ec2Interface>();
+
+  constructor(options: {
+    readonly ec2: Ec2Client;
+    readonly cluster: string;
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly identify: (signal: AbortSignal) => Promise<NodeIdentity>;
+  }) {
+    this.ec2 = options.ec2;
+    this.cluster = options.cluster;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.identify = options.identify;
+    this.recent = new RecentWrites(options.clock);
+  }
+
+  async owner(signal: AbortSignal): Promise<NodeOwner & { readonly identity: NodeIdentity }> {
+    return { cluster: this.cluster, identity: await this.identify(signal) };
+  }
+
+  /**
+   * Every interface on this instance, and those of ours for it that are attached nowhere. Throws `unavailable` when the primary
+   * is missing: an instance always has one, so such a list says nothing.
+   */
+  async list(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
+    const { identity } = await this.owner(signal);
+    const [left, attached] = await Promise.all([
+      listInterfaces(this.ec2, { ...this.ourTags(identity), status: "available" }, signal),
+      listInterfaces(this.ec2, { "attachment.instance-id": identity.instanceId }, signal),
+    ]);
+    if (!attached.some((one) => one.mac === identity.primaryMac)) {
+      const message = `DescribeNetworkInterfaces: no interface with the primary's MAC ${identity.primaryMac}`;
+      throw new CloudError("unavailable", message, { operation: "DescribeNetworkInterfaces" });
+    }
+    // attached last: what was being attached between the two answers counts as attached
+    const byId = new Map([...left, ...attached].map((one) => [one.id, one]));
+    const complete = this.recent.complete([...byId.values()]);
+    this.known.clear();
+    for (const one of complete) this.known.set(one.id, one);
+    return complete;
+  }
+
+  /** One interface as EC2 has it now; a young one that EC2 does not show yet as it was confirmed. Undefined: there is none. */
+  async find(id: InterfaceId, signal: AbortSignal): Promise<Ec2Interface | undefined> {
+    const found = (await findInterface(this.ec2, id, signal)) ?? this.recent.findYoung(id);
+    if (found === undefined) return undefined;
+    const [complete] = this.recent.complete([found]).filter((one) => one.id === id);
+    if (complete !== undefined) this.known.set(id, complete);
+    return complete;
+  }
+
+  /**
+   * One interface that we may write to, as last told (or told now, when it is not known). Throws `not-found`, and `not-ours` for
+   * a foreign one before any call that changes something.
+   */
+  async writable(id: InterfaceId, operation: string, signal: AbortSignal): Promise<Ec2Interface> {
+    const one = this.known.get(id) ?? (await this.find(id, signal));
+    if (one === undefined) {
+      throw new CloudError("not-found", `${operation}: there is no interface ${id}`, { operation });
+    }
+    if (ownershipOf(one, await this.owner(signal)) === "foreign") {
+      throw new CloudError("not-ours", `${operation}: interface ${id} is not ours to change`, { operation });
+    }
+    return one;
+  }
+
+  /** Takes note of what is known of an interface now. */
+  learn(one: Ec2Interface): void {
+    this.known.set(one.id, one);
+  }
+
+  private ourTags(identity: NodeIdentity): Record<string, string> {
+    return { [`tag:${TAG.cluster}`]: this.cluster, [`tag:${TAG.instance}`]: identity.instanceId };
+  }
+}

@@ -1,0 +1,183 @@
+import { createHash } from "node:crypto";
+import type { InterfaceId } from "../../common/ids.ts";
+import { type Cidr, IpAddress } from "../../common/ip.ts";
+import type { CloudOptions } from "../options.ts";
+import type {
+  Capabilities,
+  CloudInterface,
+  CloudNetwork,
+  CloudView,
+  CreateInterface,
+  NodeIdentity,
+  Ownership,
+  UnitRequest,
+} from "../provider.ts";
+import { FAKE_REGION, FakeCloud, type FakeInstance, type FakeInterface } from "./cloud.ts";
+
+const ROUTER_IPV6 = IpAddress.parse("fe80::1");
+
+/** One instance's view of a FakeCloud. Keeps nothing: a second one is what a restarted process would have. */
+export class FakeNetwork implements CloudNetwork {
+  readonly name = "fake";
+  private readonly cloud: FakeCloud;
+  private readonly instance: FakeInstance;
+  private readonly cluster: string;
+
+  constructor(cloud: FakeCloud, instance: FakeInstance, cluster = "test") {
+    this.cloud = cloud;
+    this.instance = instance;
+    this.cluster = cluster;
+  }
+
+  identify(signal: AbortSignal): Promise<NodeIdentity> {
+    const { id: instanceId, instanceType, zone, primaryMac } = this.instance;
+    return this.cloud.call("identify", signal, () => ({
+      instanceId,
+      instanceType,
+      region: FAKE_REGION,
+      zone,
+      primaryMac,
+    }));
+  }
+
+  capabilities(signal: AbortSignal): Promise<Capabilities> {
+    return this.cloud.call("capabilities", signal, () => this.instance.capabilities);
+  }
+
+  describe(signal: AbortSignal): Promise<CloudView> {
+    return this.cloud.call("describe", signal, () => ({
+      interfaces: this.cloud
+        .listed()
+        .filter((one) => one.instanceId === this.instance.id || this.isLeftOver(one))
+        .map((one) => this.view(one)),
+      networkCidrs: this.cloud.networkCidrs,
+    }));
+  }
+
+  async createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface> {
+    const token = createHash("sha256").update(`${this.instance.id} ${request.token}`).digest("hex");
+    const made = await this.cloud.call("create", signal, () => this.make(request, token));
+    if (made.instanceId !== undefined) return this.view(made);
+    return this.view(await this.cloud.call("attach", signal, () => this.attach(made)));
+  }
+
+  async deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void> {
+    const found = this.cloud.find(id);
+    if (found === undefined) return;
+    if (this.ownership(found) !== "ours") throw this.cloud.error("not-ours", "delete", `${id} is not ours`);
+    await this.cloud.call("detach", signal, () => {
+      const { instanceId: _, deviceIndex: __, ...rest } = found;
+      this.cloud.put(rest);
+    });
+    await this.cloud.call("delete", signal, () => this.cloud.remove(id));
+  }
+
+  async assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {
+    this.writable(id, "assign");
+    return this.cloud.call("assign", signal, () => {
+      const one = this.writable(id, "assign");
+      const slots = this.instance.capabilities.unitsPerInterface[request.family];
+      const room = slots - one.units.filter((unit) => unit.family === request.family).length;
+      if (room <= 0) throw this.cloud.error("limit-reached", "assign", `${id} is full`);
+      const count = Math.min(request.count, room);
+      const units = this.cloud.take(one.subnet, { ...request, count });
+      const foreign = one.owner === "primary" ? { foreign: one.foreign ?? one.units } : {};
+      this.cloud.put({ ...one, ...foreign, units: sorted([...one.units, ...units]) });
+      return units;
+    });
+  }
+
+  async releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void> {
+    if (this.cloud.find(id) === undefined || units.length === 0) return;
+    const foreign = this.foreignUnits(this.writable(id, "release"));
+    const refused = units.find((unit) => foreign.some((other) => other.overlaps(unit)));
+    if (refused !== undefined) throw this.cloud.error("not-ours", "release", `${refused} is not ours`);
+    await this.cloud.call("release", signal, () => {
+      const one = this.writable(id, "release");
+      this.cloud.put({ ...one, units: one.units.filter((unit) => !units.some((gone) => gone.equals(unit))) });
+    });
+  }
+
+  private make(request: CreateInterface, token: string): FakeInterface {
+    const earlier = this.cloud
+      .now()
+      .find((one) => typeof one.owner === "object" && one.owner.token === token);
+    if (earlier !== undefined) return earlier;
+    const { poolKey, cardIndex } = request;
+    const onCard = this.cloud
+      .now()
+      .filter((one) => one.instanceId === this.instance.id && one.cardIndex === cardIndex);
+    const card = this.instance.capabilities.cards.find((one) => one.index === cardIndex);
+    if (onCard.length >= (card?.interfacesMax ?? 0)) {
+      throw this.cloud.error(
+        "limit-reached",
+        "create",
+        `card ${cardIndex} holds ${onCard.length} interfaces`,
+      );
+    }
+    const subnet = this.cloud.subnet(request.subnetId);
+    const owner = { cluster: this.cluster, token };
+    const bare = this.cloud.add({ subnet, owner, poolKey, cardIndex });
+    try {
+      const units = request.units.flatMap((wanted) => this.cloud.take(subnet, wanted));
+      return this.cloud.put({ ...bare, units: sorted(units) });
+    } catch (error) {
+      this.cloud.remove(bare.id);
+      throw error;
+    }
+  }
+
+  private attach(made: FakeInterface): FakeInterface {
+    const deviceIndex = this.cloud.freeIndex(this.instance, made.cardIndex);
+    return this.cloud.put({ ...made, instanceId: this.instance.id, deviceIndex });
+  }
+
+  private writable(id: InterfaceId, operation: string): FakeInterface {
+    const one = this.cloud.find(id);
+    if (one === undefined) throw this.cloud.error("not-found", operation, `there is no interface ${id}`);
+    if (this.ownership(one) === "foreign") throw this.cloud.error("not-ours", operation, `${id} is not ours`);
+    return one;
+  }
+
+  private ownership(one: FakeInterface): Ownership {
+    if (one.owner === "primary") return one.instanceId === this.instance.id ? "shared" : "foreign";
+    return one.owner !== "stranger" && one.owner.cluster === this.cluster ? "ours" : "foreign";
+  }
+
+  private foreignUnits(one: FakeInterface): readonly Cidr[] {
+    return this.ownership(one) === "ours" ? [] : (one.foreign ?? one.units);
+  }
+
+  private isLeftOver(one: FakeInterface): boolean {
+    return one.instanceId === undefined && this.ownership(one) === "ours";
+  }
+
+  private view(one: FakeInterface): CloudInterface {
+    const foreignUnits = this.foreignUnits(one);
+    return {
+      id: one.id,
+      mac: one.mac,
+      subnet: one.subnet,
+      isPrimary: one.mac === this.instance.primaryMac,
+      ownership: this.ownership(one),
+      state: one.instanceId === undefined ? "detached" : "attached",
+      ...(one.deviceIndex === undefined ? {} : { deviceIndex: one.deviceIndex }),
+      cardIndex: one.cardIndex,
+      own: one.own,
+      units: one.units.filter((unit) => !foreignUnits.some((foreign) => foreign.equals(unit))),
+      foreignUnits,
+      gateways: { 4: one.subnet.ipv4.first.plus(1), 6: ROUTER_IPV6 },
+      poolKey: one.poolKey,
+    };
+  }
+}
+
+/** A cloud of its own with one instance, for running the daemon without an account. */
+export function openFake(options: CloudOptions): FakeNetwork {
+  const cloud = new FakeCloud({ clock: options.clock });
+  return new FakeNetwork(cloud, cloud.launch(), options.cluster);
+}
+
+function sorted(units: readonly Cidr[]): Cidr[] {
+  return [...units].sort((a, b) => a.compare(b));
+}

@@ -1,0 +1,380 @@
+/**
+ * What every implementation of CloudNetwork promises, as one suite: run by the cloud in memory, and by each real adapter on its
+ * embedded cloud. A case that only one cloud can show is in that adapter's own tests.
+ */
+import { afterEach, describe, expect, it } from "vitest";
+import { DEFAULT_POOL, type InterfaceId, type PoolKey, type SubnetId } from "../../common/ids.ts";
+import type { Cidr, Family } from "../../common/ip.ts";
+import { CloudError, type CloudErrorCode } from "../../providers/errors.ts";
+import type { CloudInterface, CloudNetwork, CreateInterface, UnitRequest } from "../../providers/provider.ts";
+
+/** A cloud with one node, whose primary has one secondary address of somebody's and beside which hangs a stranger's interface. */
+export type ProviderHarness = {
+  /** As a newly started process has it: nothing remembered. */
+  open(): CloudNetwork;
+  readonly subnetId: SubnetId;
+  /** A subnet of the same zone in which at most 11 IPv4 addresses are free. */
+  readonly smallSubnetId: SubnetId;
+  readonly strangerId: InterfaceId;
+  /** The cloud's own calls that createInterface() makes to change something, in order; and of the other calls. */
+  readonly createSteps: readonly string[];
+  readonly deleteSteps: readonly string[];
+  readonly assignStep: string;
+  readonly describeStep: string;
+  /** The next call of that step acts, and its reply is lost. */
+  loseReply(step: string): void;
+  /** The next call of that step fails without acting, as if nobody answered; also when the adapter repeats it by itself. */
+  breakDown(step: string): void;
+  /** Undoes loseReply() and breakDown() that were not used up. */
+  heal(): void;
+  /** Every interface that the cloud has, whoever's. Not through the adapter. */
+  interfaceIds(): readonly InterfaceId[];
+  close(): Promise<void>;
+};
+
+export function providerConformance(name: string, start: () => Promise<ProviderHarness>): void {
+  let harness: ProviderHarness | undefined;
+  afterEach(async () => {
+    await harness?.close();
+    harness = undefined;
+  });
+  const setUp = async () => {
+    harness = await start();
+    return { harness, network: harness.open() };
+  };
+
+  describe(`${name}: identify() and capabilities()`, () => {
+    it("say who the node is and what it carries, the same each time", async () => {
+      const { network } = await setUp();
+      const identity = await network.identify(soon());
+      expect(await network.identify(soon())).toEqual(identity);
+      expect(identity.instanceId).not.toBe("");
+      const capabilities = await network.capabilities(soon());
+      expect(await network.capabilities(soon())).toEqual(capabilities);
+      expect(capabilities.cards.length).toBeGreaterThan(0);
+      expect(capabilities.unitLengths[4]).toContain(32);
+      expect(capabilities.unitsPerInterface[4]).toBeGreaterThan(1);
+    });
+  });
+
+  describe(`${name}: describe()`, () => {
+    it("shows the primary as shared, found by its MAC, with its own address outside the units", async () => {
+      const { network } = await setUp();
+      const identity = await network.identify(soon());
+      const primary = await primaryOf(network);
+      expect(primary).toMatchObject({ mac: identity.primaryMac, ownership: "shared", state: "attached" });
+      expect(primary.own.length).toBeGreaterThan(0);
+      expect(primary.units).toEqual([]);
+    });
+
+    it("shows what was there before us as foreign, on the primary and on a stranger's interface", async () => {
+      const { harness, network } = await setUp();
+      expect((await primaryOf(network)).foreignUnits).toHaveLength(1);
+      const stranger = await interfaceOf(network, harness.strangerId);
+      expect(stranger).toMatchObject({ ownership: "foreign", isPrimary: false, units: [] });
+    });
+
+    it("gives the network's CIDRs and a gateway for each family of a subnet", async () => {
+      const { network } = await setUp();
+      const { interfaces, networkCidrs } = await network.describe(soon());
+      expect(new Set(networkCidrs.map((cidr) => cidr.family))).toEqual(new Set([4, 6]));
+      for (const one of interfaces) {
+        expect(one.own.every((own) => networkCidrs.some((cidr) => cidr.contains(own)))).toBe(true);
+        expect(one.subnet.ipv4?.contains(one.gateways[4] ?? one.subnet.ipv4)).toBe(true);
+        expect(one.gateways[6]?.toString()).toMatch(/^fe80:/);
+      }
+    });
+
+    it("throws a CloudError when the cloud does not answer, and works afterwards", async () => {
+      const { harness, network } = await setUp();
+      await network.identify(soon());
+      harness.breakDown(harness.describeStep);
+      await expectCode(network.describe(soon()), "unavailable");
+      harness.heal();
+      await expect(network.describe(soon())).resolves.toBeDefined();
+    });
+  });
+
+  describe(`${name}: assignUnits()`, () => {
+    it.each([
+      [4, 32],
+      [4, 28],
+      [6, 128],
+      [6, 80],
+    ] as const)(
+      "adds units of IPv%s /%s to the primary, and gives exactly the new ones",
+      async (family, prefixLength) => {
+        const { harness, network } = await setUp();
+        const { id, foreignUnits } = await primaryOf(network);
+        const first = await network.assignUnits(id, { family, prefixLength, count: 2 }, soon());
+        const second = await network.assignUnits(id, { family, prefixLength, count: 1 }, soon());
+        expect([first.length, second.length]).toEqual([2, 1]);
+        const all = texts([...first, ...second]);
+        expect(new Set(all).size).toBe(3);
+        expect([...first, ...second].every((unit) => unit.prefixLength === prefixLength)).toBe(true);
+        for (const seen of [await primaryOf(network), await primaryOf(harness.open())]) {
+          expect(texts(seen.units)).toEqual([...all].sort());
+          expect(texts(seen.foreignUnits)).toEqual(texts(foreignUnits));
+        }
+      },
+    );
+
+    it("gives fewer than asked for when there is no room for all, and says so when there is none", async () => {
+      const { network } = await setUp();
+      const { id } = await primaryOf(network);
+      const room = (await network.capabilities(soon())).unitsPerInterface[4] - 1;
+      const given = await network.assignUnits(id, singles(4, room + 5), soon());
+      expect(given).toHaveLength(room);
+      await expectCode(network.assignUnits(id, singles(4, 1), soon()), "limit-reached");
+    });
+
+    it("changes nothing when the subnet is exhausted, and says so", async () => {
+      const { harness, network } = await setUp();
+      const made = await network.createInterface(
+        request(harness, { subnetId: harness.smallSubnetId }),
+        soon(),
+      );
+      const small = { family: 4, prefixLength: 28, count: 1 } as const;
+      await expectCode(network.assignUnits(made.id, small, soon()), "subnet-exhausted");
+      expect((await interfaceOf(network, made.id)).units).toEqual([]);
+    });
+
+    it("refuses a stranger's interface before any call", async () => {
+      const { harness, network } = await setUp();
+      await expectCode(network.assignUnits(harness.strangerId, singles(4, 1), soon()), "not-ours");
+    });
+
+    it("after a lost reply has unknown outcome, and describe() tells it", async () => {
+      const { harness, network } = await setUp();
+      const { id } = await primaryOf(network);
+      harness.loseReply(harness.assignStep);
+      await expectCode(network.assignUnits(id, singles(4, 2), soon()), "unavailable");
+      expect((await primaryOf(network)).units).toHaveLength(2);
+    });
+  });
+
+  describe(`${name}: releaseUnits()`, () => {
+    it("gives units of every size back, and does it twice", async () => {
+      const { network } = await setUp();
+      const { id } = await primaryOf(network);
+      const units: Cidr[] = [];
+      for (const [family, prefixLength] of [
+        [4, 32],
+        [4, 28],
+        [6, 128],
+        [6, 80],
+      ] as const) {
+        units.push(...(await network.assignUnits(id, { family, prefixLength, count: 1 }, soon())));
+      }
+      await network.releaseUnits(id, units, soon());
+      await network.releaseUnits(id, units, soon());
+      expect((await primaryOf(network)).units).toEqual([]);
+    });
+
+    it("releases what is left when some are gone already", async () => {
+      const { network } = await setUp();
+      const { id } = await primaryOf(network);
+      const units = await network.assignUnits(id, singles(4, 3), soon());
+      await network.releaseUnits(id, units.slice(0, 1), soon());
+      await network.releaseUnits(id, units, soon());
+      expect((await primaryOf(network)).units).toEqual([]);
+    });
+
+    it("refuses foreign units, also of the primary", async () => {
+      const { network } = await setUp();
+      const { id, foreignUnits } = await primaryOf(network);
+      await expectCode(network.releaseUnits(id, foreignUnits, soon()), "not-ours");
+      expect((await primaryOf(network)).foreignUnits).toHaveLength(1);
+    });
+  });
+
+  describe(`${name}: createInterface()`, () => {
+    it("makes an attached interface of ours with its units and pool key", async () => {
+      const { harness, network } = await setUp();
+      const poolKey = "other" as PoolKey;
+      const units = [singles(4, 3), { family: 6, prefixLength: 80, count: 1 } as const];
+      const made = await network.createInterface(request(harness, { poolKey, units }), soon());
+      expect(["attaching", "attached"]).toContain(made.state);
+      const seen = await whenAttached(network, made.id);
+      expect(seen).toMatchObject({ ownership: "ours", isPrimary: false, poolKey, cardIndex: 0 });
+      expect(seen.subnet.id).toBe(harness.subnetId);
+      expect(texts(seen.units)).toEqual(texts(made.units));
+      expect(sizes(seen.units)).toEqual([32, 32, 32, 80]);
+      expect(seen.units.some((unit) => seen.own.some((own) => unit.contains(own)))).toBe(false);
+      expect((await interfaceOf(harness.open(), made.id)).ownership).toBe("ours");
+    });
+
+    it("takes two sizes of one family", async () => {
+      const { harness, network } = await setUp();
+      const units = [{ family: 4, prefixLength: 28, count: 1 } as const, singles(4, 2)];
+      const made = await network.createInterface(request(harness, { units }), soon());
+      expect(sizes(made.units)).toEqual([28, 32, 32]);
+    });
+
+    it("makes one interface per token", async () => {
+      const { harness, network } = await setUp();
+      const first = await network.createInterface(request(harness), soon());
+      const again = await network.createInterface(request(harness), soon());
+      const other = await network.createInterface(request(harness, { token: "other" }), soon());
+      expect(again.id).toBe(first.id);
+      expect(other.id).not.toBe(first.id);
+      expect(other.deviceIndex).not.toBe(first.deviceIndex);
+    });
+
+    it.each([0, 1, 2, 3])(
+      "goes on after a crash at step %d, with its reply lost or never sent",
+      async (step) => {
+        const { harness, network } = await setUp();
+        const name = harness.createSteps[step];
+        if (name === undefined) return;
+        for (const fault of ["loseReply", "breakDown"] as const) {
+          const wanted = request(harness, { token: `crash-${fault}`, units: [singles(4, 2)] });
+          const before = harness.interfaceIds();
+          harness[fault](name);
+          await network.createInterface(wanted, soon()).catch(() => undefined);
+          harness.heal();
+          const restarted = harness.open();
+          const made = await restarted.createInterface(wanted, soon());
+          await whenAttached(restarted, made.id);
+          expect(harness.interfaceIds()).toEqual([...before, made.id]);
+          expect(made.units).toHaveLength(2);
+          await restarted.deleteInterface(made.id, soon());
+        }
+      },
+    );
+
+    it("leaks nothing when the node is full, and says so", async () => {
+      const { harness, network } = await setUp();
+      const max = (await network.capabilities(soon())).cards[0]?.interfacesMax ?? 0;
+      const present = (await network.describe(soon())).interfaces.length;
+      for (let index = present; index < max; index += 1) {
+        await network.createInterface(request(harness, { token: `t${index}` }), soon());
+      }
+      const before = harness.interfaceIds();
+      await expectCode(network.createInterface(request(harness, { token: "over" }), soon()), "limit-reached");
+      expect(harness.interfaceIds()).toEqual(before);
+    });
+
+    it("leaks nothing when the subnet is exhausted, and says so", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const wanted = request(harness, {
+        subnetId: harness.smallSubnetId,
+        units: [{ family: 4, prefixLength: 28, count: 1 }],
+      });
+      await expectCode(network.createInterface(wanted, soon()), "subnet-exhausted");
+      expect(harness.interfaceIds()).toEqual(before);
+    });
+  });
+
+  describe(`${name}: deleteInterface()`, () => {
+    it("removes an interface of ours, and does it twice", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const made = await network.createInterface(request(harness), soon());
+      await network.deleteInterface(made.id, soon());
+      await network.deleteInterface(made.id, soon());
+      await harness.open().deleteInterface(made.id, soon());
+      expect(harness.interfaceIds()).toEqual(before);
+      expect(await findIn(network, made.id)).toBeUndefined();
+    });
+
+    it.each([0, 1])("goes on after a crash at step %d, with its reply lost or never sent", async (step) => {
+      const { harness, network } = await setUp();
+      const name = harness.deleteSteps[step];
+      if (name === undefined) return;
+      for (const fault of ["loseReply", "breakDown"] as const) {
+        const before = harness.interfaceIds();
+        const made = await network.createInterface(request(harness, { token: fault }), soon());
+        harness[fault](name);
+        await network.deleteInterface(made.id, soon()).catch(() => undefined);
+        harness.heal();
+        await harness.open().deleteInterface(made.id, soon());
+        expect(harness.interfaceIds()).toEqual(before);
+      }
+    });
+
+    it("refuses the primary and a stranger's", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      await expectCode(network.deleteInterface((await primaryOf(network)).id, soon()), "not-ours");
+      await expectCode(network.deleteInterface(harness.strangerId, soon()), "not-ours");
+      expect(harness.interfaceIds()).toEqual(before);
+    });
+  });
+
+  describe(`${name}: every call`, () => {
+    it("fails as unavailable, at once, when its signal is aborted", async () => {
+      const { harness, network } = await setUp();
+      const { id } = await primaryOf(network);
+      const units = await network.assignUnits(id, singles(4, 1), soon());
+      const gone = AbortSignal.abort(new Error("stopping"));
+      await expectCode(network.describe(gone), "unavailable");
+      await expectCode(network.createInterface(request(harness), gone), "unavailable");
+      await expectCode(network.assignUnits(id, singles(4, 1), gone), "unavailable");
+      await expectCode(network.releaseUnits(id, units, gone), "unavailable");
+    });
+  });
+}
+
+/** Longer than any call of an embedded cloud takes, shorter than a test may. */
+function soon(): AbortSignal {
+  return AbortSignal.timeout(20_000);
+}
+
+function request(harness: ProviderHarness, changes: Partial<CreateInterface> = {}): CreateInterface {
+  const { subnetId } = harness;
+  const basic = {
+    poolKey: DEFAULT_POOL,
+    subnetId,
+    securityGroupIds: [],
+    cardIndex: 0,
+    units: [],
+    token: "one",
+  };
+  return { ...basic, ...changes };
+}
+
+function singles(family: Family, count: number): UnitRequest {
+  return { family, prefixLength: family === 4 ? 32 : 128, count };
+}
+
+async function primaryOf(network: CloudNetwork): Promise<CloudInterface> {
+  const primary = (await network.describe(soon())).interfaces.filter((one) => one.isPrimary);
+  expect(primary).toHaveLength(1);
+  return primary[0] as CloudInterface;
+}
+
+async function findIn(network: CloudNetwork, id: InterfaceId): Promise<CloudInterface | undefined> {
+  return (await network.describe(soon())).interfaces.find((one) => one.id === id);
+}
+
+async function interfaceOf(network: CloudNetwork, id: InterfaceId): Promise<CloudInterface> {
+  const found = await findIn(network, id);
+  expect(found).toBeDefined();
+  return found as CloudInterface;
+}
+
+async function whenAttached(network: CloudNetwork, id: InterfaceId): Promise<CloudInterface> {
+  return expect
+    .poll(() => findIn(network, id), { timeout: 10_000, interval: 20 })
+    .toMatchObject({ state: "attached" })
+    .then(() => interfaceOf(network, id));
+}
+
+async function expectCode(call: Promise<unknown>, code: CloudErrorCode): Promise<void> {
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(CloudError);
+  expect(error).toMatchObject({ code });
+}
+
+function texts(units: readonly Cidr[]): string[] {
+  return units.map(String).sort();
+}
+
+function sizes(units: readonly Cidr[]): number[] {
+  return units.map((unit) => unit.prefixLength).sort((a, b) => a - b);
+}
