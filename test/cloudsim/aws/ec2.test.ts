@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import {
   AssignIpv6AddressesCommand,
   AssignPrivateIpAddressesCommand,
@@ -167,6 +169,20 @@ describe("AttachNetworkInterface", () => {
   });
 });
 
+describe("AttachmentLimitExceeded", () => {
+  it("comes when one network card is full, with room on another", async () => {
+    const fabric = await cloud.addInstance({ subnetId: SUBNET_A, type: "c6in.32xlarge" });
+    const attach = async (DeviceIndex: number, NetworkCardIndex: number) => {
+      const place = { InstanceId: fabric.id, DeviceIndex, NetworkCardIndex };
+      const NetworkInterfaceId = await createOne();
+      return codeOf(client.send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId, ...place })));
+    };
+    for (let device = 1; device < 8; device += 1) expect(await attach(device, 0)).toBe("ok");
+    expect(await attach(8, 0)).toBe("AttachmentLimitExceeded");
+    expect(await attach(0, 1)).toBe("ok");
+  });
+});
+
 describe("DetachNetworkInterface and DeleteNetworkInterface", () => {
   it("take the link away when detaching is over, and only then let the interface be deleted", async () => {
     const id = await createOne();
@@ -182,6 +198,17 @@ describe("DetachNetworkInterface and DeleteNetworkInterface", () => {
     expect((await describeOne(id)).Status).toBe("available");
     expect(await remove()).toBe("ok");
     expect(await remove()).toBe("InvalidNetworkInterfaceID.NotFound");
+  });
+
+  it("do not end a new attachment when an old one was still detaching", async () => {
+    const other = await cloud.addInstance({ subnetId: SUBNET_A, type: "m5.large", name: "node-2" });
+    const id = await createOne();
+    await client.send(new DetachNetworkInterfaceCommand({ AttachmentId: await attachOne(id) }));
+    cloud.terminateInstance(node);
+    const place = { InstanceId: other.id, DeviceIndex: 1, NetworkCardIndex: 0 };
+    await client.send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId: id, ...place }));
+    timers.advance(ATTACH_MS + DETACH_MS);
+    expect((await describeOne(id)).Attachment).toMatchObject({ Status: "attached", InstanceId: other.id });
   });
 
   it("never show the link of an interface that is detached before attaching was over", async () => {
@@ -333,6 +360,23 @@ describe("Instances", () => {
 });
 
 describe("startEc2()", () => {
+  it("lets the caller say where each server listens", async () => {
+    const roles: string[] = [];
+    const other = await startTestEc2({
+      listen: async (server, role) => {
+        roles.push(role.kind === "imds" ? role.instance.name : role.kind);
+        server.listen(0, "127.0.0.1");
+        await once(server, "listening");
+        return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      },
+    });
+    const instance = await other.addInstance({ subnetId: SUBNET_A, type: "m5.large", name: "node-9" });
+    expect(roles).toEqual(["ec2", "node-9"]);
+    expect(other.imdsEndpoint(instance)).not.toBe(other.endpoint);
+    await other.close();
+    await other.close();
+  });
+
   it("chooses alike with one seed and differently with another", async () => {
     const views: string[] = [];
     for (const seed of [7, 7, 8]) {
