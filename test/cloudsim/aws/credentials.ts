@@ -13,11 +13,13 @@ export type Credentials = {
 
 export type Principal = KeyPair & { readonly policy: PolicyDocument; readonly caller: CallerContext };
 
+type Entry = Omit<Principal, "isExpired"> & { readonly expiresAt: number };
+
 const SESSION_MS = 6 * 3_600_000;
 
 /** The keys that EC2 accepts here: one administrator's, and temporary ones for the role of each instance. */
 export class KeyRing {
-  private readonly principals = new Map<string, Principal>();
+  private readonly principals = new Map<string, Entry>();
   private readonly account: Account;
   private readonly rolePolicy: PolicyDocument;
 
@@ -27,13 +29,19 @@ export class KeyRing {
   }
 
   find(accessKeyId: string): Principal | undefined {
-    return this.principals.get(accessKeyId);
+    const found = this.principals.get(accessKeyId);
+    return found && { ...found, isExpired: this.account.timers.now() >= found.expiresAt };
   }
 
   /** Keys that may do everything and do not end: for what people and other tools do beside us. */
   newAdministrator(): Credentials {
     const keys = { accessKeyId: this.newKeyId("AKIA"), secretAccessKey: this.account.random.hex(40) };
-    this.principals.set(keys.accessKeyId, { ...keys, policy: ALLOW_ALL, caller: new Map() });
+    this.principals.set(keys.accessKeyId, {
+      ...keys,
+      expiresAt: Number.POSITIVE_INFINITY,
+      policy: ALLOW_ALL,
+      caller: new Map(),
+    });
     return keys;
   }
 

@@ -75,7 +75,8 @@ export class Imds {
 
   private value(path: string): string | undefined {
     if (path === CREDENTIALS) return ROLE_NAME;
-    if (path === CREDENTIALS + ROLE_NAME) return credentialsDocument(this.newKeys());
+    if (path === CREDENTIALS + ROLE_NAME)
+      return credentialsDocument(this.newKeys(), this.account.timers.now());
     return lookUp(this.visibleTree(), path);
   }
 
@@ -94,10 +95,10 @@ export class Imds {
   }
 }
 
-function credentialsDocument(keys: Required<Credentials>): string {
+function credentialsDocument(keys: Required<Credentials>, now: number): string {
   return JSON.stringify({
     Code: "Success",
-    LastUpdated: new Date().toISOString(),
+    LastUpdated: new Date(now).toISOString(),
     Type: "AWS-HMAC",
     AccessKeyId: keys.accessKeyId,
     SecretAccessKey: keys.secretAccessKey,
