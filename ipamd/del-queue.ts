@@ -38,13 +38,14 @@ const HOPELESS: ReadonlySet<number> = new Set([
   CNI_NUMBERS.invalidConfig,
 ]);
 
+/** How long start() waits for the first drain; what takes longer goes on behind it. */
+const START_DEADLINE_MS = 5000;
+
 export class DelQueue {
   private readonly options: DelQueueOptions;
   private readonly stopping = new AbortController();
+  private readonly handling = new Map<string, Promise<void>>();
   private watcher: FSWatcher | undefined;
-  private draining: Promise<void> | undefined;
-  private again = false;
-  private rounds: Promise<void> | undefined;
 
   constructor(options: DelQueueOptions) {
     this.options = options;
@@ -52,50 +53,54 @@ export class DelQueue {
 
   /** Drains what is there, then keeps draining until stop(). Call it before the socket is served: a queued DEL is older than any new ADD. */
   async start(): Promise<void> {
-    const { folder, log } = this.options;
+    const { folder, log, clock } = this.options;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.watcher = watch(folder, () => void this.drain());
     this.watcher.on("error", (err) =>
       log.warn({ err, folder }, "the DEL queue is drained at intervals only"),
     );
-    await this.drain();
-    this.rounds = this.drainAtIntervals();
+    const drained = new AbortController();
+    const deadline = clock.sleep(START_DEADLINE_MS, drained.signal).catch(() => undefined);
+    await Promise.race([this.drain(), deadline]);
+    drained.abort();
+    void this.drainAtIntervals();
   }
 
-  /** Resolves when the round that runs, if any, has ended. */
+  /** Aborts the DELs that run and resolves when they have ended; their files stay. */
   async stop(): Promise<void> {
     this.stopping.abort(new CodedError("stopping", "the causeway daemon is stopping", { retry: "soon" }));
     this.watcher?.close();
-    await this.rounds;
-    await this.draining;
+    await Promise.all(this.handling.values());
   }
 
-  /** One round over all files, and one more when something changed meanwhile. Never rejects; concurrent calls share a round. */
-  drain(): Promise<void> {
-    this.again = true;
-    this.draining ??= this.drainWhileChanged().finally(() => {
-      this.draining = undefined;
-    });
-    return this.draining;
+  /** Handles every file that is not being handled already; resolves when all of them are done. Never rejects. */
+  async drain(): Promise<void> {
+    for (const name of await this.list()) {
+      if (this.stopping.signal.aborted) return;
+      if (this.handling.has(name)) continue;
+      this.handling.set(
+        name,
+        this.handle(name).finally(() => this.handling.delete(name)),
+      );
+    }
+    await Promise.all(this.handling.values());
   }
 
   private async drainAtIntervals(): Promise<void> {
     const { clock, intervalMs = INTERVAL_MS } = this.options;
     while (!this.stopping.signal.aborted) {
       await clock.sleep(intervalMs, this.stopping.signal).catch(() => undefined);
-      await this.drain();
+      void this.drain(); // not waited for: one DEL that hangs must not keep others waiting
     }
   }
 
-  private async drainWhileChanged(): Promise<void> {
+  private async list(): Promise<readonly string[]> {
     const { folder, log } = this.options;
-    while (this.again && !this.stopping.signal.aborted) {
-      this.again = false;
-      try {
-        await Promise.all((await readdir(folder)).sort().map((name) => this.handle(name)));
-      } catch (err) {
-        log.warn({ err, folder }, "the DEL queue cannot be read");
-      }
+    try {
+      return (await readdir(folder)).sort();
+    } catch (err) {
+      log.warn({ err, folder }, "the DEL queue cannot be read");
+      return [];
     }
   }
 
