@@ -1,0 +1,115 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import type { CallLog } from "../call-log.ts";
+import type { KeyRing, Principal } from "../credentials.ts";
+import type { Fault, Faults } from "../faults.ts";
+import { authorize } from "../iam.ts";
+import type { Account } from "../model/account.ts";
+import { Ec2Error, missingParameter } from "../model/ec2-error.ts";
+import type { Action } from "./action.ts";
+import { CHANGE_ACTIONS } from "./change-actions.ts";
+import { DESCRIBE_ACTIONS } from "./describe-actions.ts";
+import { Pager } from "./paging.ts";
+import { Params } from "./params.ts";
+import { sendError, sendGarbage, sendXml } from "./reply.ts";
+import { verifySignature } from "./sigv4.ts";
+import { encodeReply } from "./xml.ts";
+
+const ACTIONS: Readonly<Record<string, Action>> = { ...CHANGE_ACTIONS, ...DESCRIBE_ACTIONS };
+const API_VERSION = "2016-11-15";
+
+export type Ec2ServerParts = {
+  readonly account: Account;
+  readonly keys: KeyRing;
+  readonly faults: Faults;
+  readonly log: CallLog;
+};
+
+/** The Query protocol's request handler: signature, faults, parameters, permission, action, reply, in this order. */
+export function ec2Handler(parts: Ec2ServerParts) {
+  const pager = new Pager(() => parts.account.random.hex(32));
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const body = Buffer.concat(await request.toArray());
+    const values = new Map(new URLSearchParams(body.toString()));
+    const action = values.get("Action") ?? "";
+    const call = parts.log.begin(action, values, parts.account.timers.now());
+    const requestId = parts.account.random.hex(32);
+    const faults = parts.faults.take(action);
+    const ended = await applyEarly(faults, response, requestId);
+    if (ended !== undefined) {
+      call.outcome = ended;
+      return;
+    }
+    try {
+      const { method = "", url = "", headers } = request;
+      const keyId = verifySignature({ method, url, headers, body }, (id) => parts.keys.find(id), Date.now());
+      const principal = parts.keys.find(keyId);
+      if (principal === undefined) throw new Error(`key ${keyId} went away`);
+      const reply = runAction(parts.account, pager, principal, values);
+      call.outcome = "ok";
+      if (faults.some(({ kind }) => kind === "lose-reply")) {
+        call.outcome = "lost";
+        response.destroy();
+      } else {
+        sendXml(response, requestId, 200, encodeReply(action, requestId, reply));
+      }
+    } catch (error) {
+      const known = error instanceof Ec2Error ? error : new Ec2Error("InternalError", describe(error), 500);
+      call.outcome = known.code;
+      sendError(response, requestId, known);
+    }
+  };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** Faults that come before the action; the outcome, when they end the call. */
+async function applyEarly(
+  faults: readonly Fault[],
+  response: ServerResponse,
+  requestId: string,
+): Promise<string | undefined> {
+  for (const fault of faults) {
+    if (fault.kind === "delay") await delay(fault.ms);
+  }
+  for (const fault of faults) {
+    if (fault.kind === "hang") return "hung";
+    if (fault.kind === "garbage") {
+      sendGarbage(response, fault.status);
+      return "garbage";
+    }
+    if (fault.kind === "fail") {
+      sendError(response, requestId, fault);
+      return fault.code;
+    }
+  }
+  return undefined;
+}
+
+function runAction(
+  account: Account,
+  pager: Pager,
+  principal: Principal,
+  values: ReadonlyMap<string, string>,
+) {
+  const params = new Params(values);
+  const name = params.text("Action");
+  if (name === undefined) throw missingParameter("Action");
+  const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
+  if (action === undefined) {
+    throw new Ec2Error("InvalidAction", `The action ${name} is not valid for this web service.`);
+  }
+  if (params.text("Version") !== API_VERSION) {
+    throw new Ec2Error("InvalidParameterValue", `The API version must be ${API_VERSION}`);
+  }
+  const dryRun = params.boolean("DryRun") ?? false;
+  const { access, run } = action(params, { account, pager });
+  params.checkAllRead();
+  authorize(principal.policy, access, principal.caller);
+  if (dryRun) {
+    throw new Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
+  }
+  return run();
+}
