@@ -18,9 +18,13 @@ export function run(argv: readonly string[], input = ""): string {
   return child.stdout;
 }
 
-/** Lines of `ip`, without the word `ip`, as one process. Stops at the first that fails, and throws naming it. */
-export function ipBatch(netnsPath: string, lines: readonly string[]): void {
-  if (lines.length > 0) runIn(netnsPath, ["ip", "-batch", "-"], lines.join("\n"));
+/**
+ * Lines of `ip`, without the word `ip`, as one process; `family` where no address in a line says it. Stops at the first
+ * that fails, and throws naming it.
+ */
+export function ipBatch(netnsPath: string, lines: readonly string[], family?: 4 | 6): void {
+  const option = family === undefined ? [] : [`-${family}`];
+  if (lines.length > 0) runIn(netnsPath, ["ip", ...option, "-batch", "-"], lines.join("\n"));
 }
 
 /** One atomic transaction. */
