@@ -76,10 +76,13 @@ export class Adoption {
   /** Lays the host's network down for the uplinks and units of now. */
   applyHost(): Promise<void> {
     const { uplinks, pool } = this.deps;
-    const units = new Map(
-      uplinks.list().map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]]),
-    );
-    return this.deps.hostNetwork.apply({ uplinks: uplinks.list(), units, networkCidrs: this.cidrs });
+    return this.deps.hostNetwork.apply(() => ({
+      uplinks: uplinks.list(),
+      units: new Map(
+        uplinks.list().map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]]),
+      ),
+      networkCidrs: this.cidrs,
+    }));
   }
 
   /** Takes addresses of held units off host links: the host would answer for a pod (aws-33). True when there was one. */

@@ -5,6 +5,7 @@ import { describeError } from "../common/errors.ts";
 import { noFaultPoints } from "../common/fault-points.ts";
 import { kernelPeerCredentials } from "../common/kernel/peer-credentials.ts";
 import { openKernel } from "../common/kernel/real-kernel.ts";
+import { ProgramXtables } from "../common/kernel/xtables.ts";
 import { buildLogger, type Logger } from "../common/log.ts";
 import { Metrics } from "../common/metrics.ts";
 import { openCloud } from "../providers/registry.ts";
@@ -28,7 +29,7 @@ async function main(): Promise<void> {
     kernel,
     peers: kernelPeerCredentials(),
     network: await openCloud(cloud, { cluster, ...cloudApi, clock: systemClock, log, metrics }),
-    hostNetwork: new KernelHostNetwork(kernel, settings, log),
+    hostNetwork: new KernelHostNetwork({ kernel, xtables: new ProgramXtables(), settings, log }),
     clock: systemClock,
     log,
     metrics,

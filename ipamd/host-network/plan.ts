@@ -47,13 +47,17 @@ export type WantedLink = {
   readonly alias?: string;
 };
 
-export type HostNetwork = {
+export type HostNetworkPlan = {
   /** In this order: uplinks' before forwarding, all before the links are up. */
   readonly sysctls: readonly WantedSysctl[];
   readonly links: readonly WantedLink[];
   /** Own addresses of secondary uplinks. Those of the primary belong to the machine. */
   readonly addresses: readonly LinkAddress[];
+  /** Secondary uplinks, by index: ours whole, so that addresses and main's routes that are not planned are removed. */
+  readonly ownedLinks: readonly number[];
   readonly routes: readonly Route[];
+  /** Every table that routes may be in, also one that has none. */
+  readonly uplinkTables: readonly number[];
   readonly rules: readonly Rule[];
   readonly nft: NftTable;
   /** Families whose xtables FORWARD chain begins with our accepts. */
@@ -61,7 +65,7 @@ export type HostNetwork = {
 };
 
 /** Throws RangeError when there is not exactly one primary uplink. */
-export function planHostNetwork(input: HostNetworkInput): HostNetwork {
+export function planHostNetwork(input: HostNetworkInput): HostNetworkPlan {
   const primaries = input.uplinks.filter((uplink) => uplink.isPrimary);
   if (primaries.length !== 1) throw new RangeError(`${primaries.length} primary uplinks, wanted 1`);
   const families = input.settings.families;
@@ -72,6 +76,8 @@ export function planHostNetwork(input: HostNetworkInput): HostNetwork {
     ],
     links: input.uplinks.map(wantedLink),
     addresses: input.uplinks.flatMap((uplink) => ownAddresses(uplink, families)),
+    ownedLinks: input.uplinks.filter(({ isPrimary }) => !isPrimary).map(({ linkIndex }) => linkIndex),
+    uplinkTables: input.uplinks.map(({ slot }) => tableOf(slot)),
     routes: input.uplinks.flatMap((uplink) => families.flatMap((family) => uplinkRoutes(uplink, family))),
     rules: families.flatMap((family) => wantedRules(input.uplinks, family)),
     nft: planNftTable(input),

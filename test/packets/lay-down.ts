@@ -7,14 +7,14 @@ import type { Rule } from "../../common/kernel/rules.ts";
 import { ProgramXtables } from "../../common/kernel/xtables.ts";
 import { ensureForwardAccepts } from "../../ipamd/host-network/forward-accepts.ts";
 import { renderTable, withGenuine } from "../../ipamd/host-network/nft-table.ts";
-import type { HostNetwork, WantedSysctl } from "../../ipamd/host-network/plan.ts";
+import type { HostNetworkPlan, WantedSysctl } from "../../ipamd/host-network/plan.ts";
 import { inNetns } from "../cloudsim/probe/netns-window.ts";
 import { ipBatch, nftLoad } from "../cloudsim/vpc/commands.ts";
 
 /** Makes a fresh namespace what the plan says, in the plan's order. */
 export async function layDown(
   netnsPath: string,
-  plan: HostNetwork,
+  plan: HostNetworkPlan,
   genuine: readonly NftElement[] = [],
 ): Promise<void> {
   writeSysctls(netnsPath, plan.sysctls);
