@@ -6,6 +6,7 @@ import type { Fault, Faults } from "../faults.ts";
 import { authorize } from "../iam.ts";
 import type { Account } from "../model/account.ts";
 import { Ec2Error, missingParameter } from "../model/ec2-error.ts";
+import type { RateLimiter } from "../rate-limits.ts";
 import type { Action } from "./action.ts";
 import { CHANGE_ACTIONS } from "./change-actions.ts";
 import { DESCRIBE_ACTIONS } from "./describe-actions.ts";
@@ -23,9 +24,10 @@ export type Ec2ServerParts = {
   readonly keys: KeyRing;
   readonly faults: Faults;
   readonly log: CallLog;
+  readonly limiter: RateLimiter;
 };
 
-/** The Query protocol's request handler: signature, faults, parameters, permission, action, reply, in this order. */
+/** The Query protocol's request handler: faults, signature, rate, parameters, permission, action, reply, in this order. */
 export function ec2Handler(parts: Ec2ServerParts) {
   const pager = new Pager(() => parts.account.random.hex(32));
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -43,6 +45,9 @@ export function ec2Handler(parts: Ec2ServerParts) {
     try {
       const { method = "", url = "", headers } = request;
       const keyId = verifySignature({ method, url, headers, body }, (id) => parts.keys.find(id), Date.now());
+      if (!parts.limiter.admit(action)) {
+        throw new Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503);
+      }
       const principal = parts.keys.find(keyId);
       if (principal === undefined) throw new Error(`key ${keyId} went away`);
       const reply = runAction(parts.account, pager, principal, values);
