@@ -200,6 +200,17 @@ describe("DetachNetworkInterface and DeleteNetworkInterface", () => {
     expect(await remove()).toBe("InvalidNetworkInterfaceID.NotFound");
   });
 
+  it("let the interface be attached again, with all it is to receive", async () => {
+    const id = await createOne();
+    for (const time of ["first", "second"]) {
+      const attachmentId = await attachOne(id);
+      timers.advance(ATTACH_MS);
+      expect(dataPlane.delivered.get(id), time).toHaveLength(1);
+      await client.send(new DetachNetworkInterfaceCommand({ AttachmentId: attachmentId }));
+      timers.advance(DETACH_MS);
+    }
+  });
+
   it("do not end a new attachment when an old one was still detaching", async () => {
     const other = await cloud.addInstance({ subnetId: SUBNET_A, type: "m5.large", name: "node-2" });
     const id = await createOne();
