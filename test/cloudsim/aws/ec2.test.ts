@@ -200,6 +200,17 @@ describe("DetachNetworkInterface and DeleteNetworkInterface", () => {
     expect(await remove()).toBe("InvalidNetworkInterfaceID.NotFound");
   });
 
+  it("let the interface be attached again, with all it is to receive", async () => {
+    const id = await createOne();
+    for (const time of ["first", "second"]) {
+      const attachmentId = await attachOne(id);
+      timers.advance(ATTACH_MS);
+      expect(dataPlane.delivered.get(id), time).toHaveLength(1);
+      await client.send(new DetachNetworkInterfaceCommand({ AttachmentId: attachmentId }));
+      timers.advance(DETACH_MS);
+    }
+  });
+
   it("do not end a new attachment when an old one was still detaching", async () => {
     const other = await cloud.addInstance({ subnetId: SUBNET_A, type: "m5.large", name: "node-2" });
     const id = await createOne();
@@ -252,6 +263,8 @@ describe("Assigning and unassigning", () => {
     expect(gone.UnassignedIpv6Addresses).toEqual(six.AssignedIpv6Addresses);
     expect(gone.UnassignedIpv6Prefixes).toEqual(sixBlocks.AssignedIpv6Prefixes);
     expect(dataPlane.delivered.get(id)).toHaveLength(2);
+    // one for each call that changed something, and the first
+    expect(dataPlane.events.filter((event) => event === `deliver ${id}`)).toHaveLength(1 + 7);
   });
 
   it("moves an address from its interface when that is allowed", async () => {
@@ -294,6 +307,8 @@ describe("Attributes and tags", () => {
     const id = await createOne();
     const attachmentId = await attachOne(id);
     const group = cloud.account.addSecurityGroup("pods");
+    timers.advance(ATTACH_MS);
+    const seen = dataPlane.events.length;
     const modify = (change: object) =>
       client.send(new ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId: id, ...change }));
     await modify({ Attachment: { AttachmentId: attachmentId, DeleteOnTermination: true } });
@@ -306,6 +321,7 @@ describe("Attributes and tags", () => {
       Description: "of the pods",
       Groups: [{ GroupId: group.id, GroupName: "pods" }],
     });
+    expect(dataPlane.events.slice(seen)).toEqual([]);
     const attribute = (Attribute: "attachment" | "description" | "groupSet" | "sourceDestCheck") =>
       client.send(new DescribeNetworkInterfaceAttributeCommand({ NetworkInterfaceId: id, Attribute }));
     expect((await attribute("attachment")).Attachment?.DeleteOnTermination).toBe(true);
