@@ -73,8 +73,8 @@ export class Adoption {
     this.deps.book().serveWaiters();
   }
 
-  /** Lays the host's network down for the uplinks and units of now. */
-  applyHost(): Promise<void> {
+  /** Lays the host's network down for the uplinks and units of now; gives what it wrote. */
+  applyHost(): Promise<readonly string[]> {
     const { uplinks, pool } = this.deps;
     return this.deps.hostNetwork.apply(() => ({
       uplinks: uplinks.list(),

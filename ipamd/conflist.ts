@@ -3,7 +3,7 @@
  * written last; it stays when the daemon stops, because without it the runtime cannot DEL; and after a reboot the one of the boot before
  * is removed until the daemon serves.
  */
-import { readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { syncFolder, writeFileAtomically } from "../common/atomic-file.ts";
 
@@ -17,7 +17,7 @@ const COMMON_VERSION = "1.0.0";
 const OLDEST_OFFERED = "0.4.0";
 
 export type ConflistOptions = {
-  /** The runtime's folder, usually /etc/cni/net.d. */
+  /** The runtime's folder, usually /etc/cni/net.d; made when it is missing. */
   readonly folder: string;
   /** /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
@@ -44,6 +44,7 @@ export async function writeConflist(
   const path = join(folder, CONFLIST_NAME);
   const text = printConflist(bootId, supportedVersions);
   if ((await readOrNothing(path)) === text) return false;
+  await mkdir(folder, { recursive: true });
   await writeFileAtomically(path, text, { mode: MODE });
   return true;
 }

@@ -50,6 +50,7 @@ export type DaemonDeps = {
 
 /** How long a stop waits for running ADDs and DELs. */
 const STOP_DEADLINE_MS = 5_000;
+const CONFLIST_LOOK_MS = 5_000;
 
 export class Daemon {
   private readonly deps: DaemonDeps;
@@ -195,9 +196,10 @@ export class Daemon {
     }
   }
 
-  private async restoreEverything(): Promise<void> {
-    await this.adoption.applyHost();
+  private async restoreEverything(): Promise<readonly string[]> {
+    const written = await this.adoption.applyHost();
     for (const lease of this.book.ready()) repair(this.deps, planPodNetwork(lease));
+    return written;
   }
 
   private buildGuard(): Guard {
@@ -236,17 +238,24 @@ export class Daemon {
     log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
   }
 
-  /** The conflist is written last: it is what makes the node ready. */
+  /** The conflist is written last, as it is what makes the node ready, and again when somebody has taken it away. */
   private async announce(versions: readonly string[]): Promise<void> {
-    const { config, kernel, log } = this.deps;
+    const { config, kernel, clock, log } = this.deps;
     const aborted = new Promise<void>((resolve) =>
       this.stopping.signal.addEventListener("abort", () => resolve()),
     );
     await Promise.race([this.reconciler.initialised, aborted]);
     if (this.stopping.signal.aborted) return;
     log.info({ slots: this.uplinks.list().map(({ slot }) => slot) }, "ready for pods");
-    if (config.conflistDir === undefined) return;
-    await writeConflist({ folder: config.conflistDir, bootId: kernel.bootId }, versions);
+    while (config.conflistDir !== undefined && !this.stopping.signal.aborted) {
+      try {
+        const written = await writeConflist({ folder: config.conflistDir, bootId: kernel.bootId }, versions);
+        if (written) log.info({ folder: config.conflistDir }, "conflist written");
+      } catch (err) {
+        log.warn({ err, folder: config.conflistDir }, "conflist not written: the runtime cannot start pods");
+      }
+      await clock.sleep(CONFLIST_LOOK_MS, this.stopping.signal).catch(() => undefined);
+    }
   }
 
   private sources() {

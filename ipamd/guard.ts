@@ -17,8 +17,8 @@ import type { Counter } from "../common/metrics.ts";
 
 /** What a repair does; given by the daemon. All repeatable. */
 export type Repairs = {
-  /** Rules, uplinks, nft table, sysctls; then every lease. */
-  readonly everything: () => Promise<void>;
+  /** Rules, uplinks, nft table, sysctls; then every lease. Gives what of the host's had to be written. */
+  readonly everything: () => Promise<readonly string[]>;
   /** One pod's link: routes, neighbours, address, genuine pairs. */
   readonly podLink: (linkName: string) => void;
   /** The link of a lease is gone. */
@@ -131,25 +131,29 @@ export class Guard {
   }
 
   private async repair(looked: boolean): Promise<void> {
-    const { repairs, log, repaired } = this.deps;
+    const { repairs, log } = this.deps;
     const [what, who, pods] = [this.damage, this.culprit, [...this.damagedPods]];
     this.damage = undefined;
     this.culprit = undefined;
     this.damagedPods.clear();
     try {
-      if (what !== undefined || looked) await repairs.everything();
-      else for (const pod of pods) repairs.podLink(pod);
+      for (const pod of pods) repairs.podLink(pod);
+      const written = what !== undefined || looked ? await repairs.everything() : [];
+      if (written.length + pods.length > 0)
+        this.tell(what ?? "what sends no event", who, [...pods, ...written]);
     } catch (error) {
       log.warn({ err: error, what }, "repair failed");
       this.damage ??= what ?? "a repair failed";
     }
-    if (what === undefined) return;
-    repaired.add({ what: what.split(" ")[0] ?? "" });
-    const told = who ?? "unknown";
-    // told once per culprit, not once per repair
-    if (told !== this.toldCulprit)
-      log.warn({ what, by: told }, "the host's network was changed behind us; restored");
-    this.toldCulprit = told;
+  }
+
+  /** Who it probably was is told once, not once per repair. */
+  private tell(what: string, who: string | undefined, restored: readonly string[]): void {
+    const { log, repaired } = this.deps;
+    repaired.add();
+    const level = who === undefined || who !== this.toldCulprit ? "warn" : "debug";
+    log[level]({ what, by: who, restored }, "the host's network was changed behind us; restored");
+    this.toldCulprit = who;
   }
 
   /** Resolves with true when nothing was noticed but it is time to look. */

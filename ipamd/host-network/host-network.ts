@@ -13,10 +13,10 @@ export type HostWanted = {
 /** The host's rules, uplink tables, sysctls, nft table and FORWARD accepts. */
 export interface HostNetwork {
   /**
-   * Makes the host match what `wanted` gives when its turn comes; calls run one after another. Idempotent: a second call writes nothing. Throws
-   * KernelError.
+   * Makes the host match what `wanted` gives when its turn comes; calls run one after another. Idempotent: gives what
+   * it wrote, for people, and a second call writes nothing. Throws KernelError.
    */
-  apply(wanted: () => HostWanted): Promise<void>;
+  apply(wanted: () => HostWanted): Promise<readonly string[]>;
   /** The network's CIDRs as the nft table remembers them, for a start without the cloud. Empty when there is no table. */
   rememberedCidrs(): Promise<readonly Cidr[]>;
 }

@@ -32,7 +32,7 @@ export class KernelHostNetwork implements HostNetwork {
     this.nft = new NftApplier(parts.kernel.nft);
   }
 
-  apply(wanted: () => HostWanted): Promise<void> {
+  apply(wanted: () => HostWanted): Promise<readonly string[]> {
     // what is wanted is asked when the turn comes: an older wish must not undo a newer one
     const turn = this.last.then(() => this.applyNow(wanted()));
     this.last = turn.catch(() => undefined);
@@ -43,10 +43,10 @@ export class KernelHostNetwork implements HostNetwork {
     return this.nft.insideCidrs();
   }
 
-  private async applyNow({ uplinks, units, networkCidrs }: HostWanted): Promise<void> {
+  private async applyNow({ uplinks, units, networkCidrs }: HostWanted): Promise<readonly string[]> {
     const { settings, kernel } = this;
     // without the primary there is nothing to route by yet
-    if (!uplinks.some(({ isPrimary }) => isPrimary)) return;
+    if (!uplinks.some(({ isPrimary }) => isPrimary)) return [];
     const plan = planHostNetwork({
       uplinks: uplinks.map((uplink) => ({
         ...uplink,
@@ -62,5 +62,6 @@ export class KernelHostNetwork implements HostNetwork {
       written.push(`FORWARD accepts of iptables-${backend}, IPv${family}`);
     }
     if (written.length > 0) this.log.info({ written }, "host network changed");
+    return written;
   }
 }

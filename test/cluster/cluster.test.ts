@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { HOSTILE } from "../cloudsim/vpc/index.ts";
 import { tcpAsk, tcpEcho } from "../cloudsim/probe/index.ts";
+import { HOSTILE } from "../cloudsim/vpc/index.ts";
 import { Cluster, twoZones } from "./cluster.ts";
 
 let cluster: Cluster | undefined;
@@ -13,7 +13,12 @@ afterEach(async () => {
 describe("a node on the embedded AWS", () => {
   it("gives pods addresses on two uplinks, which reach each other", async () => {
     cluster = await Cluster.build(twoZones(`c${process.pid}`));
-    const node = await cluster.addNode({ name: "node-a", subnetId: "subnet-a", instanceType: "t3.small", profile: HOSTILE });
+    const node = await cluster.addNode({
+      name: "node-a",
+      subnetId: "subnet-a",
+      instanceType: "t3.small",
+      profile: HOSTILE,
+    });
     const daemon = await node.startDaemon();
     const pods = [];
     for (const name of ["p0", "p1", "p2", "p3", "p4"]) pods.push(await node.addPod(name));
@@ -23,6 +28,10 @@ describe("a node on the embedded AWS", () => {
     const reply = await tcpAsk(first.netnsPath, { to: last.ipv4, port: 8080 });
     expect(reply, daemon.logText()).toMatchObject({ ok: true, server: "p4" });
     await node.runtime.del(last);
-    console.log(daemon.logText(), cluster.ec2.view(), pods.map((p) => p.addMs));
+    console.log(
+      daemon.logText(),
+      cluster.ec2.view(),
+      pods.map((p) => p.addMs),
+    );
   });
 });

@@ -25,13 +25,13 @@ export function twoZones(id: string): NetworkSpec {
     subnets: [
       {
         id: "subnet-a" as SubnetId,
-        zone: "eu-a",
+        zone: "eu-west-1a",
         ipv4: Cidr.parse("10.0.0.0/24"),
         ipv6: Cidr.parse("2001:db8:a:0::/64"),
       },
       {
         id: "subnet-b" as SubnetId,
-        zone: "eu-b",
+        zone: "eu-west-1b",
         ipv4: Cidr.parse("10.0.1.0/24"),
         ipv6: Cidr.parse("2001:db8:a:1::/64"),
       },

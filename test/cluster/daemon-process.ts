@@ -67,7 +67,9 @@ export class DaemonProcess {
   }
 
   logText(): string {
-    return this.lines.map((line) => JSON.stringify(line)).join("\n");
+    return this.lines
+      .map((line) => JSON.stringify(line, (key, value: unknown) => (key === "stack" ? undefined : value)))
+      .join("\n");
   }
 
   private note(line: string): void {
