@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { runCommand, supportedVersions, type Verbs } from "../../cni/command.ts";
 import { COMMANDS } from "../../cni/environment.ts";
-import { FRAME_LIMITS } from "../../cni/frame.ts";
+import { encodeAnswer, FRAME_LIMITS } from "../../cni/frame.ts";
 import { simpleVerbs, socketIn, startServer, temporaryFolder } from "./daemon.ts";
 import {
   buildShim,
@@ -204,7 +204,7 @@ describe("the shim on bad input", () => {
       using folder = temporaryFolder();
       const error = expectError(await run(folder.path, command));
       expect(error.code).toBe(4);
-      expect(error.msg).toContain(`unknown CNI_COMMAND: ${command.slice(0, 3)}`.slice(0, 24));
+      expect(error.msg).toContain(`unknown CNI_COMMAND: ${command.slice(0, 3)}`);
     },
   );
 
@@ -420,17 +420,28 @@ describe.concurrent("the shim with a daemon that hangs", () => {
     expect((await run(folder.path, "ADD")).exitCode).toBe(0);
   });
 
-  it("asks once more after the daemon was lost in the middle of an ADD", async () => {
+  it("asks once more after the daemon was lost in the middle of an ADD, however late", async () => {
     using folder = temporaryFolder();
+    const backMs = 2000;
     await using dying = await listenAs(folder.path, (socket) => {
-      socket.once("data", () => dying.close());
-      socket.once("data", () => socket.destroy());
+      dying.close();
+      setTimeout(() => socket.destroy(), backMs + 100);
     });
-    const patient = buildShim({ SOCKET_BACK_MS: 20_000 });
+    const patient = buildShim({ SOCKET_BACK_MS: backMs });
     const result = runShim(patient, callFor(folder.path, "ADD"));
     await once(dying, "close");
     await using _server = await startServer(folder.path);
     expect((await result).exitCode).toBe(0);
+  });
+
+  it("is ended by a signal, with no more on stdout, when the runtime reads nothing of a large answer", async () => {
+    using folder = temporaryFolder();
+    const large = encodeAnswer({ exitCode: 0, stdout: Buffer.alloc(FRAME_LIMITS.stdout, " ") });
+    await using _server = await listenAs(folder.path, (socket) => void socket.write(large));
+    const env = callFor(folder.path, "GC").variables as NodeJS.ProcessEnv;
+    const child = spawn(shim, { env, stdio: ["ignore", "pipe", "ignore"] });
+    const [code, signal] = await once(child, "exit");
+    expect([code, signal]).toEqual([null, "SIGALRM"]);
   });
 
   it("gives up with code 11 when the daemon is lost again and again", async () => {
