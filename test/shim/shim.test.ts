@@ -20,16 +20,19 @@ import {
 import { until } from "./waiting.ts";
 
 const DEADLINES = {
-  ADD_MS: 2000,
-  CHECK_MS: 800,
-  GC_MS: 800,
-  DEL_MS: 1000,
-  STATUS_MS: 600,
-  VERSION_MS: 600,
+  ADD_MS: 3000,
+  CHECK_MS: 2000,
+  GC_MS: 2000,
+  DEL_MS: 2000,
+  STATUS_MS: 2000,
+  VERSION_MS: 2000,
   SOCKET_BACK_MS: 600,
-  STDIN_MS: 300,
+  // the end of stdin comes late from a test process that starts many shims
+  STDIN_MS: 1000,
 };
 const shim = buildShim(DEADLINES);
+/** With the deadlines that runtimes meet, for tests that should not meet any. */
+const realShim = buildShim();
 /** What starting a process may take on a busy machine, beside the shim's own deadline. */
 const SLACK_MS = 2000;
 
@@ -145,7 +148,9 @@ describe("the shim with a daemon", () => {
   it("serves 100 at once", async () => {
     using folder = temporaryFolder();
     await using _server = await startServer(folder.path);
-    const runs = await Promise.all(Array.from({ length: 100 }, () => run(folder.path, "ADD")));
+    const runs = await Promise.all(
+      Array.from({ length: 100 }, () => runShim(realShim, callFor(folder.path, "ADD"))),
+    );
     for (const one of runs) expect(JSON.parse(one.stdout).ips).toHaveLength(2);
   });
 
@@ -191,7 +196,7 @@ describe("the shim with a daemon", () => {
   });
 });
 
-describe("the shim on bad input", () => {
+describe.concurrent("the shim on bad input", () => {
   it("says what it is without CNI_COMMAND, on stderr, with exit code 0", async () => {
     const result = await runShim(shim, { variables: {}, stdin: "open" });
     expect(result).toMatchObject({ exitCode: 0, stdout: "" });
@@ -361,7 +366,9 @@ describe.concurrent("the shim without a daemon", () => {
 
   it("100 DELs at once are queued, each in a file of its own", async () => {
     using folder = temporaryFolder();
-    const runs = await Promise.all(Array.from({ length: 100 }, () => run(folder.path, "DEL")));
+    const runs = await Promise.all(
+      Array.from({ length: 100 }, () => runShim(realShim, callFor(folder.path, "DEL"))),
+    );
     for (const one of runs) expectSilentSuccess(one);
     expect(filesIn(queueOf(folder.path))).toHaveLength(100);
   });
