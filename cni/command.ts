@@ -48,7 +48,10 @@ export type NodeRequest = Common & { readonly command: "GC" | "STATUS" };
 
 export type CniRequest = AttachRequest | DetachRequest | NodeRequest;
 
-/** One verb. The signal aborts when the plugin process is gone: nobody waits for the result any more, and what was begun is undone. */
+/**
+ * One verb. The signal aborts when the plugin process is gone, or the daemon stops: nobody waits for the result any more. An ADD then undoes
+ * what it began, and looks at the signal a last time before it returns; a DEL goes on.
+ */
 export type Verb<Request extends CniRequest, Answer> = (
   request: Request,
   signal: AbortSignal,

@@ -444,7 +444,11 @@ static void dequeue(const struct queued *entry) {
     unlinkat(entry->folder, entry->slot, 0);
 }
 
-/* ---- the verbs, when the daemon does not answer ---- */
+/*
+ * ---- the verbs, when the daemon does not answer ----
+ *
+ * DEL, STATUS and VERSION stop asking at a part of their deadline: the rest is for what they do alone.
+ */
 
 __attribute__((noreturn)) static void fail_denied(const struct verb *verb) {
   fail(CNI_IO_FAILURE, trouble, "%s: no permission to use %s (uid %u)", verb->name, address.sun_path, (unsigned)geteuid());
@@ -460,7 +464,10 @@ __attribute__((noreturn)) static void ask_patiently(const struct verb *verb, lon
     if (outcome == SILENT)
       fail(CNI_TRY_LATER, trouble, "%s: no answer from the causeway daemon at %s within %d ms", verb->name, address.sun_path,
            verb->deadline_ms);
-    if (outcome == LOST && ++losses == 1) back_by = earlier(now_ms() + SOCKET_BACK_MS, deadline);
+    if (outcome == LOST) {
+      losses++;
+      back_by = earlier(now_ms() + SOCKET_BACK_MS, deadline);
+    }
     if (losses > 1 || now_ms() + RETRY_MS >= back_by)
       fail(CNI_TRY_LATER, trouble, "%s: the causeway daemon is not there at %s (waited %lld ms)", verb->name, address.sun_path,
            now_ms() - start);

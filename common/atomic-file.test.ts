@@ -5,13 +5,13 @@ import { temporaryFolder } from "../test/shim/daemon.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
 
 describe("writeFileAtomically()", () => {
-  it("replaces a file, with the mode asked for, and leaves no other", async () => {
+  it("replaces a file, with the mode asked for whatever the umask, and leaves no other", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.json");
     writeFileSync(path, "old", { mode: 0o644 });
-    await writeFileAtomically(path, "new", { mode: 0o640 });
+    await writeFileAtomically(path, "new", { mode: 0o666 });
     expect(readFileSync(path, "utf8")).toBe("new");
-    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(statSync(path).mode & 0o777).toBe(0o666);
     expect(readdirSync(folder.path)).toEqual(["x.json"]);
   });
 

@@ -263,6 +263,19 @@ describe("one daemon per node", () => {
     await expectServing(folder.path);
   });
 
+  it("refuses for one that listens and has not taken the public name yet, and leaves it alone", async () => {
+    using folder = temporaryFolder();
+    const starting = `${socketIn(folder.path)}.0badcafe`;
+    mkdirSync(dirname(starting));
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(starting, resolve));
+    await expect(startServer(folder.path)).rejects.toThrow(
+      expect.objectContaining({ code: "another-daemon" }),
+    );
+    expect(readdirSync(dirname(starting))).toEqual(["ipamd.sock.0badcafe"]);
+    await new Promise((resolve) => other.close(resolve));
+  });
+
   it.each([
     ["the socket of a daemon that died", leaveDeadSocket],
     ["a plain file", async (path: string) => writeFileSync(path, "")],
