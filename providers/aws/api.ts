@@ -46,12 +46,13 @@ export async function listInterfaces(
   ec2: Ec2Client,
   filters: Readonly<Record<string, string>>,
   signal: AbortSignal,
+  pageSize = PAGE_SIZE,
 ): Promise<Ec2Interface[]> {
   const Filters: Filter[] = Object.entries(filters).map(([Name, value]) => ({ Name, Values: [value] }));
   const found = new Map<InterfaceId, Ec2Interface>();
   let NextToken: string | undefined;
   do {
-    const page = await describeInterfaces(ec2, { Filters, MaxResults: PAGE_SIZE, NextToken }, signal);
+    const page = await describeInterfaces(ec2, { Filters, MaxResults: pageSize, NextToken }, signal);
     for (const one of parseInterfaces(page.NetworkInterfaces)) found.set(one.id, one);
     NextToken = page.NextToken;
   } while (NextToken !== undefined && NextToken !== "");

@@ -139,7 +139,10 @@ export class InterfaceMaker {
     return attached;
   }
 
-  /** An id that was just given may be unknown to the next call for a while. */
+  /**
+   * An id that was just given, or its tags, may be unknown to the next calls for a while; then a policy that looks at the tag says
+   * that nothing is allowed.
+   */
   private attachWhenVisible(
     place: Parameters<typeof attachInterface>[1],
     signal: AbortSignal,
@@ -147,10 +150,10 @@ export class InterfaceMaker {
     const young = this.node.recent.findYoung(place.id) !== undefined;
     const policy = {
       clock: this.node.clock,
-      attemptsMax: young ? 8 : 1,
+      attemptsMax: young ? 7 : 1,
       delayMs: 200,
-      delayMaxMs: 3_000,
-      mayRetry: (error: unknown) => hasCode(error, "not-found"),
+      delayMaxMs: 2_000,
+      mayRetry: (error: unknown) => hasCode(error, "not-found") || hasCode(error, "unauthorized"),
     };
     return retry((inner) => attachInterface(this.node.ec2, place, inner), policy, signal);
   }

@@ -1,0 +1,225 @@
+/** What the adapter does when EC2, or the way to it, goes wrong. */
+import { readFileSync } from "node:fs";
+import {
+  CreateNetworkInterfaceCommand,
+  CreateTagsCommand,
+  DeleteNetworkInterfaceCommand,
+  DetachNetworkInterfaceCommand,
+  EC2Client,
+} from "@aws-sdk/client-ec2";
+import { afterEach, describe, expect, it } from "vitest";
+import { DEFAULT_POOL } from "../../common/ids.ts";
+import type { PolicyDocument } from "../../test/cloudsim/aws/iam.ts";
+import { codeOf, SUBNET_A } from "../../test/cloudsim/aws/testing.ts";
+import { AwsLab } from "../../test/conformance/aws.ts";
+import type { CloudNetwork } from "../provider.ts";
+
+const labs: AwsLab[] = [];
+afterEach(async () => {
+  await Promise.all(labs.splice(0).map((lab) => lab.close()));
+});
+
+async function start(options: Parameters<typeof AwsLab.start>[0] = {}) {
+  const lab = await AwsLab.start(options);
+  labs.push(lab);
+  return { lab, faults: lab.ec2.faults, calls: lab.ec2.calls, network: lab.open() };
+}
+
+const soon = () => AbortSignal.timeout(20_000);
+const unit = (family: 4 | 6) => ({ family, prefixLength: family === 4 ? 32 : 128, count: 1 }) as const;
+const request = {
+  poolKey: DEFAULT_POOL,
+  subnetId: SUBNET_A,
+  securityGroupIds: [],
+  cardIndex: 0,
+  units: [],
+  token: "one",
+};
+const POLICY = JSON.parse(
+  readFileSync(new URL("../../deploy/aws/iam-policy.json", import.meta.url), "utf8"),
+) as PolicyDocument;
+const ACTIONS = [...new Set(POLICY.Statement.flatMap((statement) => statement.Action))];
+
+/** Everything the daemon ever does. */
+async function wholeLife(network: CloudNetwork): Promise<void> {
+  await network.capabilities(soon());
+  const { interfaces } = await network.describe(soon());
+  const primary = interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
+  const made = await network.createInterface(request, soon());
+  for (const family of [4, 6] as const) {
+    const units = await network.assignUnits(primary, unit(family), soon());
+    await network.releaseUnits(primary, units, soon());
+  }
+  await network.deleteInterface(made.id, soon());
+}
+
+describe("deploy/aws/iam-policy.json", () => {
+  it("is enough for everything that the daemon does", async () => {
+    const { network } = await start();
+    await expect(wholeLife(network)).resolves.toBeUndefined();
+  });
+
+  it.each(ACTIONS)(
+    "holds nothing that is not needed: without %s a call fails and names it",
+    async (action) => {
+      const Statement = POLICY.Statement.map((statement) => ({
+        ...statement,
+        Action: [statement.Action].flat().filter((one) => one !== action),
+      }));
+      const { lab, network } = await start({ ec2: { policy: { ...POLICY, Statement } } });
+      const failure = await wholeLife(network).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      // DescribeSubnets is optional: it warns, and the metadata tells the subnet
+      const said = failure instanceof Error ? failure.message : JSON.stringify(lab.lines);
+      expect(said).toContain(action);
+      if (failure !== undefined) expect(failure).toMatchObject({ code: "unauthorized", retry: "later" });
+    },
+  );
+
+  it("forbids what is not ours: deleting, detaching, creating untagged, other tags", async () => {
+    const { lab } = await start();
+    const stranger = await lab.attachStranger();
+    const { endpoint, region } = lab.ec2;
+    const credentials = lab.ec2.credentialsOf(lab.instance);
+    const client = new EC2Client({ endpoint, region, credentials, maxAttempts: 1 });
+    const AttachmentId = lab.ec2.account.interfaces.get(stranger)?.attachment?.id;
+    const Tags = [{ Key: "causeway.dev/cluster", Value: "test" }];
+    expect([
+      await codeOf(client.send(new DeleteNetworkInterfaceCommand({ NetworkInterfaceId: stranger }))),
+      await codeOf(client.send(new DetachNetworkInterfaceCommand({ AttachmentId }))),
+      await codeOf(client.send(new CreateNetworkInterfaceCommand({ SubnetId: SUBNET_A }))),
+      await codeOf(client.send(new CreateTagsCommand({ Resources: [stranger], Tags }))),
+    ]).toEqual(Array(4).fill("UnauthorizedOperation"));
+    client.destroy();
+  });
+});
+
+describe("AwsNetwork, when EC2 throttles", () => {
+  it("repeats what may be repeated", async () => {
+    const { faults, calls, network } = await start();
+    faults.throttle("DescribeVpcs", 2);
+    await expect(network.describe(soon())).resolves.toBeDefined();
+    expect(calls.count("DescribeVpcs")).toBe(3);
+  });
+
+  it("never repeats an assignment by itself", async () => {
+    const { faults, calls, network } = await start();
+    const primary = (await network.describe(soon())).interfaces[0]?.id ?? ("none" as never);
+    for (const [family, action] of [
+      [4, "AssignPrivateIpAddresses"],
+      [6, "AssignIpv6Addresses"],
+    ] as const) {
+      faults.throttle(action);
+      await expect(network.assignUnits(primary, unit(family), soon())).rejects.toMatchObject({
+        code: "throttled",
+      });
+      expect(calls.count(action)).toBe(1);
+      faults.loseReply(action);
+      await expect(network.assignUnits(primary, unit(family), soon())).rejects.toMatchObject({
+        code: "unavailable",
+      });
+      expect(calls.count(action)).toBe(2);
+    }
+    expect((await network.describe(soon())).interfaces[0]?.units).toHaveLength(2);
+  });
+});
+
+describe("AwsNetwork, when EC2 does not answer", () => {
+  it("ends a call by its own deadline, retries included", async () => {
+    const { lab, faults } = await start();
+    const network = lab.open({ timeouts: { connectMs: 200, replyMs: 300, callMs: 900 } });
+    await network.identify(soon());
+    faults.hang("DescribeNetworkInterfaces", 100);
+    const begun = performance.now();
+    await expect(network.describe(soon())).rejects.toMatchObject({ code: "unavailable" });
+    const tookMs = performance.now() - begun;
+    expect(tookMs).toBeGreaterThan(250);
+    expect(tookMs).toBeLessThan(5_000);
+  });
+
+  it("ends a call at once when its caller gives up", async () => {
+    const { faults, calls, network } = await start();
+    faults.hang("DescribeNetworkInterfaces", 100);
+    const caller = new AbortController();
+    const call = network.describe(caller.signal).catch((error: Error) => error);
+    await expect.poll(() => calls.count(), { timeout: 5_000, interval: 5 }).toBeGreaterThan(0);
+    caller.abort(new Error("stopping"));
+    expect(await call).toMatchObject({ code: "unavailable" });
+  });
+
+  it.each([200, 502])("takes an HTML page with status %d as no answer", async (status) => {
+    const { faults, network } = await start();
+    await network.identify(soon());
+    faults.garbage("DescribeNetworkInterfaces", status, 100);
+    await expect(network.describe(soon())).rejects.toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("AwsNetwork, when one optional call fails", () => {
+  it.each([
+    ["DescribeSubnets", "UnauthorizedOperation"],
+    ["DescribeSubnets", "InvalidSubnetID.NotFound"],
+    ["DescribeInstanceTypes", "UnauthorizedOperation"],
+    ["DescribeVpcs", "InternalError"],
+    ["CreateTags", "UnauthorizedOperation"],
+    ["ModifyNetworkInterfaceAttribute", "UnauthorizedOperation"],
+  ])("keeps own addresses out of the units: %s %s (aws-34)", async (action, code) => {
+    const { faults, network } = await start({ launch: { ipv4: { addressCount: 1 } } });
+    const before = await network.describe(soon());
+    const own = before.interfaces.flatMap((one) => one.own.map(String));
+    faults.fail(action, code, 1_000);
+    await network.createInterface(request, soon()).catch(() => undefined);
+    const primary = before.interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
+    await network.assignUnits(primary, unit(4), soon()).catch(() => undefined);
+    const { interfaces, networkCidrs } = await network.describe(soon());
+    expect(networkCidrs).toEqual(before.networkCidrs);
+    for (const one of interfaces) {
+      own.push(...one.own.map(String));
+      expect(one.gateways[4]?.toString()).toBe("10.0.0.1");
+    }
+    const units = interfaces.flatMap((one) => one.units.map((cidr) => cidr.address.toString()));
+    expect(units.filter((address) => own.includes(address))).toEqual([]);
+    expect(interfaces.find((one) => one.isPrimary)?.ownership).toBe("shared");
+  });
+
+  it("takes the subnet's range from the metadata when EC2 never showed it", async () => {
+    const { faults, network } = await start();
+    faults.fail("DescribeSubnets", "UnauthorizedOperation", 1_000);
+    const [primary] = (await network.describe(soon())).interfaces;
+    expect(primary?.gateways[4]?.toString()).toBe("10.0.0.1");
+    expect(primary?.subnet.ipv6).toBeUndefined();
+  });
+
+  it("does not guess the network's CIDRs when they were never told", async () => {
+    const { faults, network } = await start();
+    faults.fail("DescribeVpcs", "UnauthorizedOperation", 1_000);
+    await expect(network.describe(soon())).rejects.toMatchObject({ code: "unauthorized" });
+  });
+});
+
+describe("AwsNetwork, when the metadata is stale or wrong", () => {
+  it("shows what EC2 has, whatever the metadata lists (aws-57, aws-58, aws-59)", async () => {
+    const { lab, network } = await start();
+    const primary = (await network.describe(soon())).interfaces[0]?.id ?? ("none" as never);
+    const units = await network.assignUnits(primary, { ...unit(4), count: 3 }, soon());
+    const made = await network.createInterface({ ...request, units: [unit(4)] }, soon());
+    lab.ec2.imds(lab.instance).faults.lagMs = 600_000;
+    await network.releaseUnits(primary, units.slice(0, 1), soon());
+    await network.deleteInterface(made.id, soon());
+    const restarted = await lab.open().describe(soon());
+    expect(restarted.interfaces.map((one) => one.id)).toEqual([primary]);
+    expect(restarted.interfaces[0]?.units.map(String)).toEqual(units.slice(1).map(String));
+  });
+
+  it("takes what went away behind its back as released and deleted", async () => {
+    const { lab, network } = await start();
+    const made = await network.createInterface({ ...request, units: [unit(4)] }, soon());
+    lab.ec2.account.interfaces.delete(made.id);
+    const restarted = lab.open();
+    await restarted.releaseUnits(made.id, made.units, soon());
+    await restarted.deleteInterface(made.id, soon());
+    expect((await restarted.describe(soon())).interfaces).toHaveLength(1);
+  });
+});

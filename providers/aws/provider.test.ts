@@ -1,0 +1,240 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { DEFAULT_POOL } from "../../common/ids.ts";
+import { SUBNET_A } from "../../test/cloudsim/aws/testing.ts";
+import { AwsLab } from "../../test/conformance/aws.ts";
+import type { CreateInterface } from "../provider.ts";
+import { OPT_OUT_TAGS, TAG } from "./ownership.ts";
+import type { AwsNetwork } from "./provider.ts";
+
+const labs: AwsLab[] = [];
+afterEach(async () => {
+  await Promise.all(labs.splice(0).map((lab) => lab.close()));
+});
+
+async function start(options: Parameters<typeof AwsLab.start>[0] = {}) {
+  const lab = await AwsLab.start(options);
+  labs.push(lab);
+  return { lab, faults: lab.ec2.faults, calls: lab.ec2.calls, network: lab.open() };
+}
+
+const soon = () => AbortSignal.timeout(20_000);
+const ipv4 = (count: number) => ({ family: 4, prefixLength: 32, count }) as const;
+const request = (changes: Partial<CreateInterface> = {}): CreateInterface => ({
+  poolKey: DEFAULT_POOL,
+  subnetId: SUBNET_A,
+  securityGroupIds: [],
+  cardIndex: 0,
+  units: [],
+  token: "one",
+  ...changes,
+});
+
+async function primaryOf(network: AwsNetwork) {
+  const found = (await network.describe(soon())).interfaces.find((one) => one.isPrimary);
+  expect(found).toBeDefined();
+  return found as NonNullable<typeof found>;
+}
+
+describe("AwsNetwork.createInterface()", () => {
+  it("changes EC2 by three calls, addresses and blocks included, and always names the card", async () => {
+    const { calls, network } = await start();
+    const units = [
+      { family: 4, prefixLength: 28, count: 2 } as const,
+      { family: 6, prefixLength: 80, count: 1 } as const,
+    ];
+    await network.createInterface(request({ units }), soon());
+    expect(calls.writes().map((call) => call.action)).toEqual([
+      "CreateNetworkInterface",
+      "AttachNetworkInterface",
+      "ModifyNetworkInterfaceAttribute",
+    ]);
+    expect(calls.all("AttachNetworkInterface")[0]?.params).toMatchObject({ NetworkCardIndex: "0" });
+  });
+
+  it("takes the security groups of the primary, and leaves an interface that goes with its instance", async () => {
+    const { lab, network } = await start();
+    const made = await network.createInterface(request(), soon());
+    const primary = await primaryOf(network);
+    const inCloud = lab.ec2.account.interfaces;
+    expect(inCloud.get(made.id)?.groups).toEqual(inCloud.get(primary.id)?.groups);
+    lab.ec2.terminateInstance(lab.instance);
+    expect(lab.interfaceIds()).toEqual([]);
+  });
+
+  it("is taken up after the process died between any two calls: one interface, nothing left over", async () => {
+    const { lab, faults, calls, network } = await start();
+    const before = lab.interfaceIds();
+    const steps = ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"];
+    for (const next of [...steps, "DescribeSubnets"]) {
+      calls.clear();
+      const died = new AbortController();
+      faults.hang(next, 10);
+      const dying = network
+        .createInterface(request({ token: next }), died.signal)
+        .catch((error: Error) => error);
+      await expect.poll(() => calls.count(next), { timeout: 5_000, interval: 5 }).toBe(1);
+      died.abort(new Error("killed"));
+      expect(await dying).toMatchObject({ code: "unavailable" });
+      faults.clear();
+      const made = await lab.open().createInterface(request({ token: next }), soon());
+      expect(lab.interfaceIds(), next).toEqual([...before, made.id]);
+      expect(lab.ec2.account.interfaces.get(made.id)?.attachment?.deleteOnTermination).toBe(true);
+      await lab.open().deleteInterface(made.id, soon());
+    }
+  });
+
+  it("finds an earlier try by its ClientToken while lists do not show it yet", async () => {
+    const { lab, faults, calls, network } = await start();
+    const before = lab.interfaceIds();
+    lab.ec2.account.hideYoungMs = 1_000;
+    await expect
+      .poll(() => network.describe(soon()).catch(() => undefined), { timeout: 5_000 })
+      .toBeDefined();
+    faults.fail("AttachNetworkInterface", "InternalError", 1, 500);
+    await expect(network.createInterface(request(), soon())).rejects.toMatchObject({ code: "unavailable" });
+    const made = await lab.open().createInterface(request(), soon());
+    expect(lab.interfaceIds()).toEqual([...before, made.id]);
+    expect(calls.count("CreateNetworkInterface")).toBe(2);
+    // the young id, or its tags, were unknown to the first calls that named it
+    const outcomes = calls.all("AttachNetworkInterface").map((call) => call.outcome);
+    expect(outcomes.slice(1, -1)).not.toEqual([]);
+    expect(outcomes.at(-1)).toBe("ok");
+  });
+
+  it("takes the next device index when somebody else took the first", async () => {
+    const { faults, calls, network } = await start();
+    const message = "Instance 'i-1' already has an interface attached at device index '1'.";
+    faults.add("AttachNetworkInterface", {
+      kind: "fail",
+      code: "InvalidParameterValue",
+      message,
+      status: 400,
+    });
+    const made = await network.createInterface(request(), soon());
+    expect(made.deviceIndex).toBe(2);
+    expect(calls.count("AttachNetworkInterface")).toBe(2);
+  });
+
+  it("removes what could not be attached, and the same token works once there is room", async () => {
+    const { lab, faults, network } = await start();
+    const before = lab.interfaceIds();
+    faults.fail("AttachNetworkInterface", "AttachmentLimitExceeded");
+    await expect(network.createInterface(request(), soon())).rejects.toMatchObject({ code: "limit-reached" });
+    expect(lab.interfaceIds()).toEqual(before);
+    const made = await network.createInterface(request(), soon());
+    expect(lab.interfaceIds()).toEqual([...before, made.id]);
+  });
+
+  it("mends an interface that would outlive its instance with the next write to it", async () => {
+    const { lab, faults, network } = await start();
+    faults.fail("ModifyNetworkInterfaceAttribute", "InternalError", 10, 500);
+    await expect(network.createInterface(request(), soon())).rejects.toMatchObject({ code: "unavailable" });
+    faults.clear();
+    const restarted = lab.open();
+    const made = (await restarted.describe(soon())).interfaces.find((one) => one.ownership === "ours");
+    await restarted.assignUnits(made?.id ?? ("eni-none" as never), ipv4(1), soon());
+    lab.ec2.terminateInstance(lab.instance);
+    expect(lab.interfaceIds()).toEqual([]);
+  });
+});
+
+describe("AwsNetwork.describe()", () => {
+  it("shows a young interface of ours that EC2's lists do not show yet", async () => {
+    const { lab, network } = await start();
+    const made = await network.createInterface(request({ units: [ipv4(2)] }), soon());
+    const account = lab.ec2.account;
+    account.interfaces.delete(made.id);
+    const seen = (await network.describe(soon())).interfaces.find((one) => one.id === made.id);
+    expect(seen?.units).toHaveLength(2);
+  });
+
+  it("does not believe a list without the primary", async () => {
+    const { lab, network } = await start();
+    const { id } = await primaryOf(network);
+    lab.ec2.account.interfaces.delete(id);
+    await expect(network.describe(soon())).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  it.each(OPT_OUT_TAGS)("excludes a primary that is tagged %s whole", async (tag) => {
+    const { lab, network } = await start({ launch: { interfaceTags: { [tag]: "true" } } });
+    const primary = await primaryOf(network);
+    expect(primary).toMatchObject({ ownership: "foreign", units: [] });
+    await expect(network.assignUnits(primary.id, ipv4(1), soon())).rejects.toMatchObject({
+      code: "not-ours",
+    });
+    expect(lab.ec2.calls.writes()).toEqual([]);
+  });
+
+  it.each(OPT_OUT_TAGS)("manages a primary whose tag %s says false", async (tag) => {
+    const { network } = await start({ launch: { interfaceTags: { [tag]: "false" } } });
+    expect(await primaryOf(network)).toMatchObject({ ownership: "shared" });
+  });
+
+  it("takes another cluster's interface as foreign", async () => {
+    const { lab, network } = await start();
+    const id = await lab.attachStranger({ [TAG.cluster]: "another", [TAG.instance]: lab.instance.id });
+    const seen = (await network.describe(soon())).interfaces.find((one) => one.id === id);
+    expect(seen).toMatchObject({ ownership: "foreign", units: [] });
+  });
+
+  it("gives the CIDRs in state associated only", async () => {
+    const { lab, network } = await start();
+    for (const cidr of lab.ec2.account.vpc.ipv4.slice(1)) cidr.state = "disassociating";
+    const { networkCidrs } = await network.describe(soon());
+    expect(networkCidrs.map(String)).toEqual(["10.0.0.0/16", "2001:db8::/56"]);
+  });
+});
+
+describe("AwsNetwork on a primary with addresses of others", () => {
+  it("records them before it first adds one, and never again", async () => {
+    const { lab, calls, network } = await start({
+      launch: { ipv4: { addressCount: 2 }, ipv6: { addressCount: 1 } },
+    });
+    const { id, foreignUnits } = await primaryOf(network);
+    expect(foreignUnits).toHaveLength(3);
+    await network.assignUnits(id, ipv4(2), soon());
+    await lab.open().assignUnits(id, ipv4(1), soon());
+    expect(calls.writes().map((call) => call.action)).toEqual([
+      "CreateTags",
+      "AssignPrivateIpAddresses",
+      "AssignPrivateIpAddresses",
+    ]);
+    const primary = await primaryOf(lab.open());
+    expect(primary.foreignUnits).toEqual(foreignUnits);
+    expect(primary.units).toHaveLength(3);
+  });
+
+  it("adds nothing when they cannot be recorded", async () => {
+    const { lab, faults, calls, network } = await start({ launch: { ipv4: { addressCount: 1 } } });
+    faults.fail("CreateTags", "InternalError", 10, 500);
+    const { id } = await primaryOf(network);
+    await expect(network.assignUnits(id, ipv4(1), soon())).rejects.toMatchObject({ code: "unavailable" });
+    expect(calls.count("AssignPrivateIpAddresses")).toBe(0);
+    faults.clear();
+    await lab.open().assignUnits(id, ipv4(1), soon());
+    expect((await primaryOf(network)).foreignUnits).toHaveLength(1);
+  });
+});
+
+describe("AwsNetwork.capabilities()", () => {
+  it("tells cards apart, and says which carry no pods", async () => {
+    const { lab, network } = await start({ launch: { type: "p6-b300.48xlarge" } });
+    const capabilities = await network.capabilities(soon());
+    expect(capabilities.cards).toEqual([{ index: 0, interfacesMax: 15 }]);
+    expect(capabilities.skippedCards).toHaveLength(16);
+    expect(capabilities.skippedCards[0]).toMatchObject({
+      index: 1,
+      reason: expect.stringContaining("efa-only"),
+    });
+    expect(lab.lines.filter((line) => line.msg === "network card carries no pods")).toHaveLength(16);
+  });
+
+  it("puts an interface on the card that was asked for", async () => {
+    const { lab, network } = await start({ launch: { type: "c6in.32xlarge" } });
+    const made = await network.createInterface(request({ cardIndex: 1 }), soon());
+    expect(lab.ec2.account.interfaces.get(made.id)?.attachment).toMatchObject({
+      cardIndex: 1,
+      deviceIndex: 1,
+    });
+  });
+});

@@ -1,0 +1,26 @@
+import { SMALL_SUBNET, SUBNET_A } from "../cloudsim/aws/testing.ts";
+import { AwsLab } from "./aws.ts";
+import { type ProviderHarness, providerConformance } from "./provider.ts";
+
+/** More often than the SDK repeats a call by itself. */
+const ALWAYS = 10;
+
+providerConformance("aws", async (): Promise<ProviderHarness> => {
+  const lab = await AwsLab.start({ launch: { type: "m5.4xlarge", ipv4: { addressCount: 1 } } });
+  const { faults } = lab.ec2;
+  return {
+    open: () => lab.open(),
+    subnetId: SUBNET_A,
+    smallSubnetId: SMALL_SUBNET,
+    strangerId: await lab.attachStranger(),
+    createSteps: ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"],
+    deleteSteps: ["DetachNetworkInterface", "DeleteNetworkInterface"],
+    assignStep: "AssignPrivateIpAddresses",
+    describeStep: "DescribeNetworkInterfaces",
+    loseReply: (action) => faults.loseReply(action, ALWAYS),
+    breakDown: (action) => faults.fail(action, "InternalError", ALWAYS, 500),
+    heal: () => faults.clear(),
+    interfaceIds: () => lab.interfaceIds(),
+    close: () => lab.close(),
+  };
+});
