@@ -3,7 +3,7 @@
  * steps before it. CNI SPEC 1.0.0, section 2.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { CodedError } from "../common/errors.ts";
+import { CodedError, hasCode } from "../common/errors.ts";
 import type { Attachment } from "../common/ids.ts";
 import { type ApplyDeps, attach, detach, netnsId } from "./apply.ts";
 import type { AttachmentDesk } from "./attachment-desk.ts";
@@ -11,7 +11,12 @@ import type { Ipam, Lease, PodRef } from "./ipam.ts";
 import { podLink } from "./pod-link.ts";
 import { type PodNetwork, planPodNetwork } from "./pod-network.ts";
 
-export type AddDeps = ApplyDeps & { readonly ipam: Ipam; readonly desk: AttachmentDesk };
+export type AddDeps = ApplyDeps & {
+  readonly ipam: Ipam;
+  readonly desk: AttachmentDesk;
+  /** When this daemon began, in the desk's clock. */
+  readonly bornAt: number;
+};
 
 export type AddRequest = {
   readonly attachment: Attachment;
@@ -31,7 +36,8 @@ export type Added = { readonly lease: Lease; readonly network: PodNetwork; reado
 export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal): Promise<Added> {
   return deps.desk.add(request.attachment, request.startedAt, signal, async (ended) => {
     const netns = checkedNetns(deps, request);
-    if (deps.ipam.find(request.attachment) !== undefined) throw alreadyAdded(request);
+    const existing = deps.ipam.find(request.attachment);
+    if (existing !== undefined) return finishedBefore(deps, request, existing);
     await deps.desk.linkGone(podLink(request.attachment).hostName);
     const lease = await deps.ipam.reserve(request.attachment, request.pod, ended);
     let network: PodNetwork | undefined;
@@ -54,6 +60,18 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
     }
     return { lease, network, netnsPath: request.netnsPath };
   });
+}
+
+/**
+ * An ADD whose plugin is older than this daemon may be asking again for one that finished while the answer was lost with the daemon before: it gets that
+ * answer, when the pod still has what it says. Any other second ADD is refused.
+ */
+function finishedBefore(deps: AddDeps, request: AddRequest, lease: Lease): Added {
+  const network = planPodNetwork(lease);
+  using netns = deps.kernel.netns.open(request.netnsPath);
+  const mac = netns.run((stack) => stack.links.find(network.ifname)?.mac);
+  if (request.startedAt >= deps.bornAt || mac !== network.link.podMac) throw alreadyAdded(request);
+  return { lease, network, netnsPath: request.netnsPath };
 }
 
 function checkedNetns(deps: AddDeps, request: AddRequest): string {
@@ -79,7 +97,16 @@ function connect(
       `CNI_NETNS ${request.netnsPath} names another namespace than when the ADD began`,
     );
   }
-  attach(deps, network, lease, netns);
+  try {
+    attach(deps, network, lease, netns);
+  } catch (error) {
+    if (!hasCode(error, "EEXIST") || netns.run((stack) => stack.links.find(network.ifname)) === undefined)
+      throw error;
+    const { ifname } = network;
+    throw new CodedError("pod-link-exists", `CNI_NETNS ${request.netnsPath} already has a link ${ifname}`, {
+      cause: error,
+    });
+  }
 }
 
 function undo(deps: AddDeps, lease: Lease, network: PodNetwork | undefined): void {

@@ -48,6 +48,11 @@ const NUMBER_OF_CODE: ReadonlyMap<string, keyof typeof CNI_NUMBERS> = new Map([
   ["pool-empty", "tryAgainLater"],
   ["netns-gone", "invalidVariable"],
   ["not-a-netns", "invalidVariable"],
+  ["host-netns", "invalidVariable"],
+  ["container-id-too-long", "invalidVariable"],
+  ["attachment-exists", "invalidVariable"],
+  ["pod-link-exists", "invalidVariable"],
+  ["attachment-ended", "tryAgainLater"],
   ["nft-rejected", "datapath"],
 ]);
 

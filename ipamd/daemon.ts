@@ -33,7 +33,7 @@ import { type Recovered, readKernel, recover } from "./recovery.ts";
 import { CniServer, type Served } from "./server.ts";
 import type { Settings } from "./settings.ts";
 import { Uplinks } from "./uplinks.ts";
-import { buildVerbs } from "./verbs.ts";
+import { bootClockMs, buildVerbs } from "./verbs.ts";
 
 export type DaemonDeps = {
   readonly config: Config;
@@ -55,6 +55,7 @@ const CONFLIST_LOOK_MS = 5_000;
 export class Daemon {
   private readonly deps: DaemonDeps;
   private readonly uplinks: Uplinks;
+  private readonly bornAt = bootClockMs();
   private readonly pool = new Pool();
   private readonly book: LeaseBook;
   private readonly adoption: Adoption;
@@ -116,7 +117,7 @@ export class Daemon {
       await removeStaleConflist({ folder: config.conflistDir, bootId: kernel.bootId });
     }
     // the socket is claimed first: a second daemon must not touch the kernel
-    const verbs = buildVerbs({ kernel, points, ipam: this.book, desk: this.desk }, log);
+    const verbs = buildVerbs({ kernel, points, ipam: this.book, desk: this.desk, bornAt: this.bornAt }, log);
     const recovered = Promise.withResolvers<void>();
     this.server = await CniServer.start({
       path: config.socketPath,

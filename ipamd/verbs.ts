@@ -30,10 +30,15 @@ export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number = ADD_W
   };
 }
 
+/** Milliseconds of CLOCK_MONOTONIC, which every process of a boot shares: what plugins say when they began. */
+export function bootClockMs(): number {
+  return Number(process.hrtime.bigint() / 1_000n) / 1_000;
+}
+
 /**
- * When the plugin was started, in milliseconds of CLOCK_MONOTONIC, which every process of a boot shares. A shim older than this variable is taken
+ * When the plugin was started, in milliseconds of CLOCK_MONOTONIC. A shim older than this variable is taken
  * to have started now.
  */
 function startedAt({ startedAtMs }: CniRequest): number {
-  return startedAtMs ?? Number(process.hrtime.bigint() / 1_000n) / 1_000;
+  return startedAtMs ?? bootClockMs();
 }

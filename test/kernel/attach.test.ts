@@ -70,6 +70,7 @@ beforeEach(async () => {
   deps = {
     kernel,
     points: noFaultPoints,
+    bornAt: 0,
     ipam,
     desk: new AttachmentDesk(() => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX)),
   };
@@ -117,10 +118,23 @@ describe("ADD on the real kernel", () => {
     expect(routes()).toEqual(before);
   });
 
+  it("repeats the answer to a plugin that is older than the daemon, whose predecessor finished it", async () => {
+    const first = await add();
+    const again = await addPod(
+      { ...deps, bornAt: 5 },
+      { attachment, netnsPath: path(podNetns), pod: {}, startedAt: 4 },
+      never,
+    );
+    expect(again.lease).toEqual(first.lease);
+    await expect(
+      addPod({ ...deps, bornAt: 5 }, { attachment, netnsPath: path(podNetns), pod: {}, startedAt: 6 }, never),
+    ).rejects.toMatchObject({ code: "attachment-exists" });
+  });
+
   it("undoes everything when the pod already has a link of that name", async () => {
     run("ip", "-n", podNetns, "link", "add", "eth0", "type", "veth", "peer", "name", "other");
     const before = routes();
-    await expect(add()).rejects.toMatchObject({ code: "EEXIST" });
+    await expect(add()).rejects.toMatchObject({ code: "pod-link-exists" });
     expect(routes()).toEqual(before);
     expect(recover(readKernel(kernel))).toMatchObject({ leases: [], cooling: [], dyingLinks: [] });
     expect(kernel.nft.list("genuine")).toEqual([]);
