@@ -1,0 +1,121 @@
+/**
+ * Makes the host's network what the plan says, in the plan's order, and writes nothing where it is so already. Wanted and
+ * actual are compared in the kernel's own form. Only routes and rules of our protocol are ever removed.
+ */
+import { PODS_TABLE, PROTOCOL, SLOT_MAX } from "../../common/constants.ts";
+import type { LinkAddress } from "../../common/kernel/addresses.ts";
+import type { NetworkStack } from "../../common/kernel/netns.ts";
+import { isSameRoute, type Route } from "../../common/kernel/routes.ts";
+import { isSameRule, type Rule } from "../../common/kernel/rules.ts";
+import type { Xtables } from "../../common/kernel/xtables.ts";
+import { applyNft, type NftDoors } from "./apply-nft.ts";
+import { ensureForwardAccepts } from "./forward-accepts.ts";
+import type { HostNetwork, WantedLink } from "./plan.ts";
+import { tableOf } from "./uplinks.ts";
+
+export type HostNetworkDoors = NftDoors & { readonly host: NetworkStack; readonly xtables: Xtables };
+
+/**
+ * Repeatable; calls must not overlap. Gives what it wrote, one line each: an empty list means that all was well. Throws
+ * KernelError at the first refusal; what was done until then stays, and a repetition goes on.
+ */
+export async function applyHostNetwork(
+  doors: HostNetworkDoors,
+  wanted: HostNetwork,
+): Promise<readonly string[]> {
+  const written = [
+    ...applySysctls(doors.host, wanted),
+    ...wanted.links.flatMap((link) => applyLink(doors.host, link)),
+    ...wanted.addresses.flatMap((address) => applyAddress(doors.host, address)),
+    ...applyRoutes(doors.host, wanted),
+    ...applyRules(doors.host, wanted),
+    ...(await applyNft(doors, wanted.nft)),
+  ];
+  for (const chain of await ensureForwardAccepts(doors.xtables, wanted.forwardAccepts)) {
+    written.push(`xtables: FORWARD of ${chain.backend} IPv${chain.family}`);
+  }
+  return written;
+}
+
+function applySysctls(host: NetworkStack, wanted: HostNetwork): string[] {
+  const written: string[] = [];
+  for (const { path, value } of wanted.sysctls) {
+    if (host.sysctl.get(path) === value) continue;
+    host.sysctl.set(path, value);
+    written.push(`sysctl: ${path} = ${value}`);
+  }
+  return written;
+}
+
+function applyLink(host: NetworkStack, wanted: WantedLink): string[] {
+  const link = host.links.find(wanted.index);
+  const isRight =
+    link?.up === true &&
+    link.group === wanted.group &&
+    (wanted.alias === undefined || link.alias === wanted.alias);
+  if (isRight) return [];
+  const { group, up, alias } = wanted;
+  host.links.change(wanted.index, { group, up, ...(alias === undefined ? {} : { alias }) });
+  return [`link: ${wanted.name}`];
+}
+
+function applyAddress(host: NetworkStack, wanted: LinkAddress): string[] {
+  const actual = host.addresses
+    .list(wanted.linkIndex)
+    .find((other) => other.address.equals(wanted.address) && other.prefixLength === wanted.prefixLength);
+  if (actual?.noPrefixRoute === true) return [];
+  // the flag of an address that is there does not change, and its connected route would stay
+  if (actual !== undefined) host.addresses.remove(actual);
+  host.addresses.add(wanted);
+  return [`address: ${wanted.address}/${wanted.prefixLength}`];
+}
+
+/** Also of slots that have no uplink now. */
+function applyRoutes(host: NetworkStack, wanted: HostNetwork): string[] {
+  const written: string[] = [];
+  for (let slot = 1; slot <= SLOT_MAX; slot += 1) {
+    for (const family of [4, 6] as const) {
+      const mine = wanted.routes.filter(
+        (route) => route.table === tableOf(slot) && route.destination.family === family,
+      );
+      written.push(...applyTable(host, mine, host.routes.list({ family, table: PODS_TABLE + slot })));
+    }
+  }
+  return written;
+}
+
+function applyTable(host: NetworkStack, wanted: readonly Route[], actual: readonly Route[]): string[] {
+  const written: string[] = [];
+  const ours = actual.filter((route) => route.protocol === PROTOCOL);
+  for (const route of ours.filter((other) => !wanted.some((mine) => isSameRoute(mine, other)))) {
+    host.routes.remove(route);
+    written.push(`route: no ${route.destination} in ${route.table}`);
+  }
+  // a default route's gateway must be reachable before it: the plan has them in that order
+  for (const route of wanted.filter((mine) => !ours.some((other) => isSameRoute(mine, other)))) {
+    host.routes.replace(route);
+    written.push(`route: ${route.destination} in ${route.table}`);
+  }
+  return written;
+}
+
+function applyRules(host: NetworkStack, wanted: HostNetwork): string[] {
+  const written: string[] = [];
+  for (const family of [4, 6] as const) {
+    const mine = wanted.rules.filter((rule) => rule.family === family);
+    const ours = host.rules.list(family).filter((rule) => rule.protocol === PROTOCOL);
+    for (const rule of mine.filter((one) => !ours.some((other) => isSameRule(one, other)))) {
+      host.rules.add(rule);
+      written.push(`rule: ${describeRule(rule)}`);
+    }
+    for (const rule of ours.filter((other) => !mine.some((one) => isSameRule(one, other)))) {
+      host.rules.remove(rule);
+      written.push(`rule: no ${describeRule(rule)}`);
+    }
+  }
+  return written;
+}
+
+function describeRule(rule: Rule): string {
+  return `IPv${rule.family} ${rule.priority} to ${rule.table}`;
+}
