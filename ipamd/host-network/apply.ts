@@ -63,7 +63,7 @@ function applyAddress(host: NetworkStack, wanted: LinkAddress): string[] {
   const actual = host.addresses
     .list(wanted.linkIndex)
     .find((other) => other.address.equals(wanted.address) && other.prefixLength === wanted.prefixLength);
-  if (actual?.noPrefixRoute === true) return [];
+  if (actual !== undefined && (actual.noPrefixRoute ?? false) === (wanted.noPrefixRoute ?? false)) return [];
   // the flag of an address that is there does not change, and its connected route would stay
   if (actual !== undefined) host.addresses.remove(actual);
   host.addresses.add(wanted);
