@@ -22,15 +22,14 @@ const CTA_ZONE = 18;
 const CTA_FILTER = 25;
 /** Which parts of a tuple a filter compares, by attribute: the flags of the original direction and of the reply. */
 const FILTER_FLAGS = { [CTA_TUPLE_ORIG]: 1, [CTA_TUPLE_REPLY]: 2 } as const;
-/** CTA_IP_V4_SRC and _DST, CTA_IP_V6_SRC and _DST. */
-const IP_ATTRIBUTES = { 4: { source: 1, destination: 2 }, 6: { source: 3, destination: 4 } } as const;
-const IP_FLAGS = { source: 1, destination: 2 } as const;
+/** CTA_IP_V4_SRC and _DST. The filter's flags for them have the same values. */
+const IPV4_ENDS = { source: 1, destination: 2 } as const;
 
 const DIRECTIONS = [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY] as const;
 const ENDS = ["source", "destination"] as const;
 
 type Direction = keyof typeof FILTER_FLAGS;
-type End = keyof typeof IP_FLAGS;
+type End = keyof typeof IPV4_ENDS;
 
 /**
  * Deletes every entry that holds one of the addresses as source or destination, before or after translation. Of IPv4 each look walks
@@ -56,11 +55,11 @@ function find(
   direction: Direction,
   end: End,
 ): readonly Attributes[] {
-  return list(socket, address.family, (out) => {
+  return list(socket, 4, (out) => {
     out.push(direction, (tuple) =>
-      tuple.push(CTA_TUPLE_IP, (ip) => ip.push(IP_ATTRIBUTES[address.family][end], address.toBytes())),
+      tuple.push(CTA_TUPLE_IP, (ip) => ip.push(IPV4_ENDS[end], address.toBytes())),
     );
-    const flags = formatAttribute({ type: FILTER_FLAGS[direction], data: u32(IP_FLAGS[end]) });
+    const flags = formatAttribute({ type: FILTER_FLAGS[direction], data: u32(IPV4_ENDS[end]) });
     // the one attribute here that the kernel refuses without the mark of nesting
     out.emit(formatAttribute({ type: CTA_FILTER, nested: true, data: flags }));
   });

@@ -143,6 +143,7 @@ export function describeKernel(name: string, createHarness: () => Promise<Kernel
         );
         const pair = { hostName: "cw0", hostMac, podName: "eth0", podMac, mtuBytes: 1400, podNetnsFd: 0 };
         expect(() => host.links.createPair(pair)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+        expect(host.links.find("cw34567890123456")).toBeUndefined();
       });
 
       it("keep an alias of 254 bytes, clear it, and refuse more", () => {

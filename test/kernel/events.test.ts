@@ -134,6 +134,8 @@ describe("NetlinkEvents", () => {
       (_, number) => `route add unreachable ${route(number)} table 9`,
     );
     writeFileSync(batch, lines.join("\n"));
+    // holds the sockets open between the two watches
+    using _ = kernel.events.subscribe(() => undefined);
     // the program runs to its end while the event loop stands still
     const seen = await watch(
       () => run(`ip -n ${host.name} -batch ${batch}`),
@@ -141,6 +143,21 @@ describe("NetlinkEvents", () => {
     );
     expect(seen.length).toBeLessThan(30_000);
     await watch(endWatch, isRule(999));
+  });
+
+  it("lets promises that a listener settles go on at once, not when the event loop wakes for something else", async () => {
+    const order: string[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using _ = kernel.events.subscribe(() => {
+      setImmediate(() => {
+        order.push("next turn");
+        resolve();
+      });
+      void Promise.resolve().then(() => order.push("promise"));
+    });
+    endWatch();
+    await promise;
+    expect(order).toEqual(["promise", "next turn"]);
   });
 
   it("goes on for one listener when the other stops, and starts again after the last", async () => {

@@ -113,6 +113,13 @@ describe("NetlinkNft, read by nft", () => {
     expect(await kernel.nft.read()).toEqual(table);
   });
 
+  it("reads the same from a table that was laid down again", async () => {
+    await kernel.nft.load(testTable);
+    const table = await kernel.nft.read();
+    await kernel.nft.load(`delete table inet causeway\n${testTable}`);
+    expect(await kernel.nft.read()).toEqual(table);
+  });
+
   it("takes only nft's own word for an absent table, not the same words elsewhere", () => {
     expect(
       isAbsent("Error: No such file or directory\nlist table inet causeway\n                ^^^^^^^^\n"),

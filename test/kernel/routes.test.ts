@@ -79,6 +79,10 @@ describe("NetlinkRoutes, read by iproute2", () => {
     kernel.host.routes.remove(ours("2001:db8::6/128", { type: "blackhole" }));
     expect(lines(6)).toEqual(before);
     expect(before).toHaveLength(2);
+    run(`ip -n ${host.name} -6 route append unreachable 2001:db8::5 table 4100 metric 4096 proto 197`);
+    expect(lines(6)).toHaveLength(3);
+    kernel.host.routes.remove(ours("2001:db8::5/128"));
+    expect(lines(6)).toEqual(before);
   });
 
   it("reads routes of others too, and only those of the table and protocol asked for", () => {
