@@ -1,6 +1,4 @@
 import { writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseMac } from "../../common/ids.ts";
 import type { KernelEvent } from "../../common/kernel/events.ts";
@@ -127,7 +125,7 @@ describe("NetlinkEvents", () => {
   });
 
   it("says that events were lost, and goes on after that", async () => {
-    const batch = join(tmpdir(), `causeway-${host.name}`);
+    const batch = `/run/${host.name}.batch`;
     const route = (number: number) => `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`;
     const lines = Array.from(
       { length: 30_000 },

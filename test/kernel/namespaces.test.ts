@@ -2,8 +2,6 @@ import { once } from "node:events";
 import { readdirSync, readlinkSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Kernel } from "../../common/kernel/kernel.ts";
 import { peerCredentials } from "../../common/kernel/libc.ts";
@@ -84,7 +82,7 @@ describe("openKernel()", () => {
 
 describe("peerCredentials()", () => {
   it("names the process at the other end of a unix socket", async () => {
-    const path = join(tmpdir(), `causeway-${process.pid}.sock`);
+    const path = `/run/${host.name}.sock`;
     const seen = Promise.withResolvers<ReturnType<typeof peerCredentials>>();
     const server = createServer((socket) => {
       // private, but no public way to the descriptor exists

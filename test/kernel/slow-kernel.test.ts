@@ -1,5 +1,4 @@
 import { mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -68,7 +67,7 @@ describe("WorkerKernel", () => {
   });
 
   it("finds its thread's file beside the chunks of a bundle", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "causeway-bundle-"));
+    const folder = mkdtempSync("/run/bundle-");
     // koffi is native code and stays outside of the bundle
     symlinkSync(join(import.meta.dirname, "../../node_modules"), join(folder, "node_modules"));
     writeFileSync(join(folder, "package.json"), '{"type":"module"}');
