@@ -1,7 +1,7 @@
 /**
  * What the CNI verbs need of the daemon: leases. Implemented by ipamd; the verbs know nothing of pools, clouds or restarts.
  */
-import type { Attachment, MacAddress, PodUid } from "../common/ids.ts";
+import type { Attachment, PodUid } from "../common/ids.ts";
 import type { IpAddress } from "../common/ip.ts";
 
 /** Who asks, for the journal, logs and events. Names are absent when the runtime gave no CNI_ARGS. */
@@ -15,8 +15,10 @@ export type Lease = {
   readonly ipv6?: IpAddress;
   /** MTU of the uplink that carries them, or the setting. */
   readonly mtuBytes: number;
-  /** For log lines and `interfaces[]`-like views: the uplink's link name and slot. */
-  readonly uplink: { readonly linkName: string; readonly slot: number; readonly mac: MacAddress };
+  /** The node's primary IPv4 address, as which pods see the node; absent on an IPv6-only node. */
+  readonly nodeIpv4?: IpAddress;
+  /** The uplink that carries them; absent when, after a restart, no uplink holds them any more. */
+  readonly slot?: number;
 };
 
 export interface Ipam {

@@ -59,3 +59,13 @@ export interface Links {
   /** Removes one link. Blocks 10 to 40 ms for an RCU grace period: never on the path of an ADD or DEL. ENODEV when gone. */
   remove(ref: number | string): void;
 }
+
+/** `ifalias` holds 255 bytes and we send a NUL with it. */
+const ALIAS_BYTES_MAX = 254;
+
+/** Throws RangeError for an alias that the kernel would refuse. */
+export function checkAlias(alias: string | undefined): void {
+  const bytes = Buffer.byteLength(alias ?? "");
+  if (bytes > ALIAS_BYTES_MAX)
+    throw new RangeError(`a link's alias holds ${ALIAS_BYTES_MAX} bytes, not ${bytes}`);
+}

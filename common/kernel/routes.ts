@@ -31,8 +31,38 @@ export interface Routes {
   add(route: Route): void;
   /** As add(), but takes the place of a route with the same destination, table and metric. */
   replace(route: Route): void;
-  /** Idempotent. Sends type, metric, link and protocol, so that it never removes another than the one meant. */
+  /**
+   * Idempotent. Sends type, metric, link and protocol, so that it never removes another than the one meant; but to IPv4 a metric of 0
+   * means any, the lowest first.
+   */
   remove(route: Route): void;
   /** A dump filtered in the kernel by family and table (and protocol): an absent table is an empty list. */
   list(filter: { readonly family: Family; readonly table: number; readonly protocol?: number }): Route[];
+}
+
+/** The scope that a route has when none is given. */
+export function routeScope(route: Route): number {
+  if (route.destination.family === 6) return 0;
+  return route.scope ?? (route.type === "unicast" && route.gateway === undefined ? 253 : 0);
+}
+
+/** True when the two are one route to the kernel, down to gateway and preferred source. */
+export function isSameRoute(a: Route, b: Route): boolean {
+  return routeKey(a) === routeKey(b);
+}
+
+function routeKey(route: Route): string {
+  const { destination, table, type, protocol, metric, linkIndex, gateway, onLink, preferredSource } = route;
+  const parts = [
+    destination,
+    table,
+    type,
+    protocol,
+    metric,
+    linkIndex,
+    gateway,
+    onLink ?? false,
+    preferredSource,
+  ];
+  return [...parts, routeScope(route)].join(" ");
 }

@@ -26,3 +26,22 @@ export interface Rules {
   /** A dump; rules whose action is not a lookup come with table 0. */
   list(family: Family): Rule[];
 }
+
+/** True when the two have the same conditions, priority, table and protocol. */
+export function isSameRule(a: Rule, b: Rule): boolean {
+  return ruleKey(a) === ruleKey(b);
+}
+
+function ruleKey(rule: Rule): string {
+  const { family, priority, table, protocol, from, to, inLink, mark } = rule;
+  const condition = [
+    from,
+    to,
+    inLink,
+    mark?.value,
+    mark?.mask,
+    rule.suppressPrefixLength,
+    rule.suppressLinkGroup,
+  ];
+  return [family, priority, table, protocol, ...condition].join(" ");
+}

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import {
   AssignIpv6AddressesCommand,
   AssignPrivateIpAddressesCommand,
@@ -167,6 +169,20 @@ describe("AttachNetworkInterface", () => {
   });
 });
 
+describe("AttachmentLimitExceeded", () => {
+  it("comes when one network card is full, with room on another", async () => {
+    const fabric = await cloud.addInstance({ subnetId: SUBNET_A, type: "c6in.32xlarge" });
+    const attach = async (DeviceIndex: number, NetworkCardIndex: number) => {
+      const place = { InstanceId: fabric.id, DeviceIndex, NetworkCardIndex };
+      const NetworkInterfaceId = await createOne();
+      return codeOf(client.send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId, ...place })));
+    };
+    for (let device = 1; device < 8; device += 1) expect(await attach(device, 0)).toBe("ok");
+    expect(await attach(8, 0)).toBe("AttachmentLimitExceeded");
+    expect(await attach(0, 1)).toBe("ok");
+  });
+});
+
 describe("DetachNetworkInterface and DeleteNetworkInterface", () => {
   it("take the link away when detaching is over, and only then let the interface be deleted", async () => {
     const id = await createOne();
@@ -182,6 +198,28 @@ describe("DetachNetworkInterface and DeleteNetworkInterface", () => {
     expect((await describeOne(id)).Status).toBe("available");
     expect(await remove()).toBe("ok");
     expect(await remove()).toBe("InvalidNetworkInterfaceID.NotFound");
+  });
+
+  it("let the interface be attached again, with all it is to receive", async () => {
+    const id = await createOne();
+    for (const time of ["first", "second"]) {
+      const attachmentId = await attachOne(id);
+      timers.advance(ATTACH_MS);
+      expect(dataPlane.delivered.get(id), time).toHaveLength(1);
+      await client.send(new DetachNetworkInterfaceCommand({ AttachmentId: attachmentId }));
+      timers.advance(DETACH_MS);
+    }
+  });
+
+  it("do not end a new attachment when an old one was still detaching", async () => {
+    const other = await cloud.addInstance({ subnetId: SUBNET_A, type: "m5.large", name: "node-2" });
+    const id = await createOne();
+    await client.send(new DetachNetworkInterfaceCommand({ AttachmentId: await attachOne(id) }));
+    cloud.terminateInstance(node);
+    const place = { InstanceId: other.id, DeviceIndex: 1, NetworkCardIndex: 0 };
+    await client.send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId: id, ...place }));
+    timers.advance(ATTACH_MS + DETACH_MS);
+    expect((await describeOne(id)).Attachment).toMatchObject({ Status: "attached", InstanceId: other.id });
   });
 
   it("never show the link of an interface that is detached before attaching was over", async () => {
@@ -225,6 +263,8 @@ describe("Assigning and unassigning", () => {
     expect(gone.UnassignedIpv6Addresses).toEqual(six.AssignedIpv6Addresses);
     expect(gone.UnassignedIpv6Prefixes).toEqual(sixBlocks.AssignedIpv6Prefixes);
     expect(dataPlane.delivered.get(id)).toHaveLength(2);
+    // one for each call that changed something, and the first
+    expect(dataPlane.events.filter((event) => event === `deliver ${id}`)).toHaveLength(1 + 7);
   });
 
   it("moves an address from its interface when that is allowed", async () => {
@@ -267,6 +307,8 @@ describe("Attributes and tags", () => {
     const id = await createOne();
     const attachmentId = await attachOne(id);
     const group = cloud.account.addSecurityGroup("pods");
+    timers.advance(ATTACH_MS);
+    const seen = dataPlane.events.length;
     const modify = (change: object) =>
       client.send(new ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId: id, ...change }));
     await modify({ Attachment: { AttachmentId: attachmentId, DeleteOnTermination: true } });
@@ -279,6 +321,7 @@ describe("Attributes and tags", () => {
       Description: "of the pods",
       Groups: [{ GroupId: group.id, GroupName: "pods" }],
     });
+    expect(dataPlane.events.slice(seen)).toEqual([]);
     const attribute = (Attribute: "attachment" | "description" | "groupSet" | "sourceDestCheck") =>
       client.send(new DescribeNetworkInterfaceAttributeCommand({ NetworkInterfaceId: id, Attribute }));
     expect((await attribute("attachment")).Attachment?.DeleteOnTermination).toBe(true);
@@ -333,6 +376,23 @@ describe("Instances", () => {
 });
 
 describe("startEc2()", () => {
+  it("lets the caller say where each server listens", async () => {
+    const roles: string[] = [];
+    const other = await startTestEc2({
+      listen: async (server, role) => {
+        roles.push(role.kind === "imds" ? role.instance.name : role.kind);
+        server.listen(0, "127.0.0.1");
+        await once(server, "listening");
+        return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      },
+    });
+    const instance = await other.addInstance({ subnetId: SUBNET_A, type: "m5.large", name: "node-9" });
+    expect(roles).toEqual(["ec2", "node-9"]);
+    expect(other.imdsEndpoint(instance)).not.toBe(other.endpoint);
+    await other.close();
+    await other.close();
+  });
+
   it("chooses alike with one seed and differently with another", async () => {
     const views: string[] = [];
     for (const seed of [7, 7, 8]) {

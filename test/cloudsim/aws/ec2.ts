@@ -14,6 +14,7 @@ import { Account } from "./model/account.ts";
 import { type LaunchRequest, launchInstance, terminateInstance } from "./model/launch.ts";
 import type { Instance } from "./model/resources.ts";
 import { RealTimers, type Timers } from "./model/timers.ts";
+import { RateLimiter, type RateLimits } from "./rate-limits.ts";
 import { accountView } from "./view.ts";
 import { ec2Handler } from "./wire/ec2-server.ts";
 
@@ -33,6 +34,8 @@ export type Ec2Options = {
   /** Default: 127.0.0.1, any free port. */
   readonly listen?: Listen;
   readonly timers?: Timers;
+  /** How many calls of each API the account may make. Default: any number; EC2_RATE_LIMITS is the real thing. */
+  readonly rateLimits?: RateLimits;
   /** How long a link takes to show after attaching, and to go after detaching. Default 20 ms each; EC2 takes one to ten seconds. */
   readonly attachMs?: number;
   readonly detachMs?: number;
@@ -80,8 +83,9 @@ export async function startEc2(options: Ec2Options): Promise<Ec2> {
   const keys = new KeyRing(account, policy);
   const faults = new Faults();
   const calls = new CallLog();
+  const limiter = new RateLimiter(options.rateLimits, timers);
   const servers = new Servers(options.listen ?? listenOnLoopback);
-  const handle = ec2Handler({ account, keys, faults, log: calls });
+  const handle = ec2Handler({ account, keys, faults, log: calls, limiter });
   // a client that goes away in the middle of its request is no error of ours
   const listener: RequestListener = (request, response) =>
     void handle(request, response).catch(() => response.destroy());

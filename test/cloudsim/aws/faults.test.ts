@@ -82,6 +82,20 @@ describe("Faults", () => {
   });
 });
 
+describe("Rate limits", () => {
+  it("refuse calls of one API once its bucket is empty, until it fills again", async () => {
+    const rateLimits = { reads: { size: 2, perSecond: 1 }, writes: { size: 1, perSecond: 1 } };
+    const limited = await startTestEc2({ timers, rateLimits });
+    const client = newClient(limited);
+    const subnets = () => codeOf(client.send(new DescribeSubnetsCommand({})));
+    expect([await subnets(), await subnets(), await subnets()]).toEqual(["ok", "ok", "RequestLimitExceeded"]);
+    expect(await codeOf(client.send(new DescribeNetworkInterfacesCommand({})))).toBe("ok");
+    timers.advance(1000);
+    expect([await subnets(), await subnets()]).toEqual(["ok", "RequestLimitExceeded"]);
+    await limited.close();
+  });
+});
+
 describe("The call log", () => {
   it("has every call with its parameters and outcome, and tells writes from reads", async () => {
     await read();

@@ -39,6 +39,7 @@ export class Account {
   /** Eventual consistency: interfaces younger than this do not exist for whoever asks. */
   hideYoungMs = 0;
   private readonly dataPlane: DataPlane;
+  private readonly delivered = new Map<InterfaceId, string>();
   private readonly watchers: (() => void)[] = [];
 
   constructor(options: AccountOptions) {
@@ -182,15 +183,23 @@ export class Account {
   unplug(networkInterface: NetworkInterface): void {
     if (networkInterface.attachment?.plugged !== true) return;
     networkInterface.attachment.plugged = false;
+    this.delivered.delete(networkInterface.id);
     this.dataPlane.unplug(networkInterface.id);
   }
 
   /** To be called after every change: the network follows, then who watches is told. */
   changed(networkInterface?: NetworkInterface): void {
-    if (networkInterface?.attachment?.plugged === true) {
-      this.dataPlane.deliver(networkInterface.id, unitsOf(networkInterface));
-    }
+    if (networkInterface?.attachment?.plugged === true) this.deliver(networkInterface);
     for (const watcher of this.watchers) watcher();
+  }
+
+  /** Tells the data plane when the units are not those it was told last. */
+  private deliver(networkInterface: NetworkInterface): void {
+    const units = unitsOf(networkInterface);
+    const text = units.join(" ");
+    if (this.delivered.get(networkInterface.id) === text) return;
+    this.delivered.set(networkInterface.id, text);
+    this.dataPlane.deliver(networkInterface.id, units);
   }
 
   /** Called after each change of anything. */

@@ -87,7 +87,7 @@ function checkCard(
   }
   const attached = account.interfacesOf(instance.id);
   const onCard = attached.filter(({ attachment }) => attachment?.cardIndex === cardIndex);
-  if (attached.length >= type.interfacesMax || onCard.length >= card.interfacesMax) {
+  if (onCard.length >= card.interfacesMax) {
     throw new Ec2Error(
       "AttachmentLimitExceeded",
       `Interface count ${attached.length + 1} exceeds the limit for ${type.name}`,

@@ -48,6 +48,16 @@ export const INSTANCE_TYPES: readonly InstanceType[] = [
     cards: oneCard(2),
   },
   {
+    name: "t3.small",
+    vcpus: 2,
+    memoryMib: 2048,
+    networkPerformance: "Up to 5 Gigabit",
+    interfacesMax: 3,
+    ipv4PerInterface: 4,
+    ipv6PerInterface: 4,
+    cards: oneCard(3),
+  },
+  {
     name: "t3.medium",
     vcpus: 2,
     memoryMib: 4096,

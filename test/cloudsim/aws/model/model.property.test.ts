@@ -18,7 +18,7 @@ type Step = { readonly action: number; readonly a: number; readonly b: number; r
 
 const steps = fc.array(
   fc.record({ action: fc.nat(), a: fc.nat(), b: fc.nat(), count: fc.integer({ min: 0, max: 6 }) }),
-  { maxLength: 60 },
+  { maxLength: 60, size: "max" },
 );
 
 function newAccount(seed: number) {

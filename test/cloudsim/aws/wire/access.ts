@@ -79,3 +79,8 @@ function tagsOrNone(account: Account, id: string): ReadonlyMap<string, string> {
     throw error;
   }
 }
+
+/** Permission for one action on resources that exist. */
+export function onExisting(account: Account, action: string, ids: readonly string[]): AccessRequest {
+  return { action: `ec2:${action}`, resources: ids.map((id) => existingResource(account, id)) };
+}

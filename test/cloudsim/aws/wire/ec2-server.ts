@@ -6,16 +6,26 @@ import type { Fault, Faults } from "../faults.ts";
 import { authorize } from "../iam.ts";
 import type { Account } from "../model/account.ts";
 import { Ec2Error, missingParameter } from "../model/ec2-error.ts";
+import type { RateLimiter } from "../rate-limits.ts";
 import type { Action } from "./action.ts";
-import { CHANGE_ACTIONS } from "./change-actions.ts";
+import { ADDRESS_ACTIONS } from "./address-actions.ts";
+import { ATTRIBUTE_ACTIONS } from "./attribute-actions.ts";
 import { DESCRIBE_ACTIONS } from "./describe-actions.ts";
+import { INTERFACE_ACTIONS } from "./interface-actions.ts";
 import { Pager } from "./paging.ts";
 import { Params } from "./params.ts";
 import { sendError, sendGarbage, sendXml } from "./reply.ts";
-import { verifySignature } from "./sigv4.ts";
+import { type SignedRequest, verifySignature } from "./sigv4.ts";
+import { TAG_ACTIONS } from "./tag-actions.ts";
 import { encodeReply } from "./xml.ts";
 
-const ACTIONS: Readonly<Record<string, Action>> = { ...CHANGE_ACTIONS, ...DESCRIBE_ACTIONS };
+const ACTIONS: Readonly<Record<string, Action>> = {
+  ...ADDRESS_ACTIONS,
+  ...ATTRIBUTE_ACTIONS,
+  ...DESCRIBE_ACTIONS,
+  ...INTERFACE_ACTIONS,
+  ...TAG_ACTIONS,
+};
 const API_VERSION = "2016-11-15";
 
 export type Ec2ServerParts = {
@@ -23,9 +33,10 @@ export type Ec2ServerParts = {
   readonly keys: KeyRing;
   readonly faults: Faults;
   readonly log: CallLog;
+  readonly limiter: RateLimiter;
 };
 
-/** The Query protocol's request handler: signature, faults, parameters, permission, action, reply, in this order. */
+/** The Query protocol's request handler: faults, signature, rate, parameters, permission, action, reply, in this order. */
 export function ec2Handler(parts: Ec2ServerParts) {
   const pager = new Pager(() => parts.account.random.hex(32));
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -42,23 +53,28 @@ export function ec2Handler(parts: Ec2ServerParts) {
     }
     try {
       const { method = "", url = "", headers } = request;
-      const keyId = verifySignature({ method, url, headers, body }, (id) => parts.keys.find(id), Date.now());
-      const principal = parts.keys.find(keyId);
-      if (principal === undefined) throw new Error(`key ${keyId} went away`);
+      const principal = admit(parts, { method, url, headers, body }, action);
       const reply = runAction(parts.account, pager, principal, values);
-      call.outcome = "ok";
-      if (faults.some(({ kind }) => kind === "lose-reply")) {
-        call.outcome = "lost";
-        response.destroy();
-      } else {
-        sendXml(response, requestId, 200, encodeReply(action, requestId, reply));
-      }
+      call.outcome = faults.some(({ kind }) => kind === "lose-reply") ? "lost" : "ok";
+      if (call.outcome === "lost") response.destroy();
+      else sendXml(response, requestId, 200, encodeReply(action, requestId, reply));
     } catch (error) {
       const known = error instanceof Ec2Error ? error : new Ec2Error("InternalError", describe(error), 500);
       call.outcome = known.code;
       sendError(response, requestId, known);
     }
   };
+}
+
+/** Who signed a request. Throws when nobody known did, or the account has used up its calls. */
+function admit({ keys, limiter }: Ec2ServerParts, request: SignedRequest, action: string): Principal {
+  const keyId = verifySignature(request, (id) => keys.find(id), Date.now());
+  const principal = keys.find(keyId);
+  if (principal === undefined) throw new Error(`key ${keyId} went away`);
+  if (!limiter.admit(action)) {
+    throw new Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503);
+  }
+  return principal;
 }
 
 function describe(error: unknown): string {

@@ -31,15 +31,15 @@ let client: EC2Client;
 /** t3.nano: two interfaces, two addresses each. */
 let nano: Instance;
 let large: Instance;
-let threeCards: Instance;
+let manyCards: Instance;
 let primary: NetworkInterface;
 
 beforeAll(async () => {
   cloud = await startTestEc2();
   client = newClient(cloud);
+  large = await cloud.addInstance({ subnetId: SUBNET_A, type: "m5.large", primaryIpv4: "10.0.0.20" });
   nano = await cloud.addInstance({ subnetId: SUBNET_A, type: "t3.nano", ipv4: { addressCount: 1 } });
-  large = await cloud.addInstance({ subnetId: SUBNET_A, type: "m5.large", primaryIpv4: "10.0.0.10" });
-  threeCards = await cloud.addInstance({ subnetId: SUBNET_A, type: "p6-b300.48xlarge" });
+  manyCards = await cloud.addInstance({ subnetId: SUBNET_A, type: "p6-b300.48xlarge" });
   primary = primaryOf(cloud.account, large);
 });
 
@@ -80,7 +80,7 @@ const rows: Row[] = [
   {
     what: "CreateNetworkInterface with an address in use",
     code: "InvalidIPAddress.InUse",
-    call: () => create({ PrivateIpAddress: "10.0.0.10" }),
+    call: () => create({ PrivateIpAddress: "10.0.0.20" }),
   },
   {
     what: "CreateNetworkInterface with an address of another subnet",
@@ -111,6 +111,30 @@ const rows: Row[] = [
     what: "CreateNetworkInterface with a prefix that has host bits",
     code: "InvalidParameterValue",
     call: () => create({ Ipv4Prefixes: [{ Ipv4Prefix: "10.0.0.17/28" }] }),
+  },
+  {
+    what: "CreateNetworkInterface with an IPv6 address in use",
+    code: "InvalidIPAddress.InUse",
+    call: () => create({ Ipv6Addresses: [{ Ipv6Address: String(primary.ipv6[0]) }] }),
+  },
+  {
+    what: "CreateNetworkInterface with a prefix around an address in use",
+    code: "InvalidIPAddress.InUse",
+    call: () => create({ Ipv4Prefixes: [{ Ipv4Prefix: "10.0.0.16/28" }] }),
+  },
+  {
+    what: "CreateNetworkInterface with one address twice",
+    code: "InvalidIPAddress.InUse",
+    call: () =>
+      create({
+        PrivateIpAddress: "10.0.0.77",
+        PrivateIpAddresses: [{ PrivateIpAddress: "10.0.0.77", Primary: false }],
+      }),
+  },
+  {
+    what: "CreateNetworkInterface with secondary addresses and no primary one",
+    code: "InvalidParameterCombination",
+    call: () => create({ PrivateIpAddresses: [{ PrivateIpAddress: "10.0.0.77", Primary: false }] }),
   },
   {
     what: "CreateNetworkInterface with a used client token and other parameters",
@@ -174,7 +198,7 @@ const rows: Row[] = [
   {
     what: "AttachNetworkInterface to a network card without IP",
     code: "InvalidParameterValue",
-    call: async () => attach(await create(), threeCards, 1, 1),
+    call: async () => attach(await create(), manyCards, 1, 1),
   },
   {
     what: "AttachNetworkInterface to an instance that is not there",
@@ -248,6 +272,17 @@ const rows: Row[] = [
       client.send(new AssignIpv6AddressesCommand({ NetworkInterfaceId: primary.id, Ipv6AddressCount: 10 })),
   },
   {
+    what: "AssignIpv6Addresses of an address that another interface has",
+    code: "InvalidIPAddress.InUse",
+    call: () =>
+      client.send(
+        new AssignIpv6AddressesCommand({
+          NetworkInterfaceId: primary.id,
+          Ipv6Addresses: [String(primaryOf(cloud.account, manyCards).ipv6[0])],
+        }),
+      ),
+  },
+  {
     what: "AssignIpv6Addresses of a prefix of the wrong length",
     code: "InvalidParameterValue",
     call: () =>
@@ -265,7 +300,7 @@ const rows: Row[] = [
       client.send(
         new UnassignPrivateIpAddressesCommand({
           NetworkInterfaceId: primary.id,
-          PrivateIpAddresses: ["10.0.0.10"],
+          PrivateIpAddresses: ["10.0.0.20"],
         }),
       ),
   },

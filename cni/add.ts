@@ -1,0 +1,126 @@
+/**
+ * ADD: one address per family from the pool, a pair into the pod's namespace, and what routes it. A failure at any step undoes the
+ * steps before it. CNI SPEC 1.0.0, section 2.
+ */
+import { setImmediate as turn } from "node:timers/promises";
+import { CodedError, hasCode } from "../common/errors.ts";
+import type { Attachment } from "../common/ids.ts";
+import { type ApplyDeps, attach, detach, netnsId } from "./apply.ts";
+import type { AttachmentDesk } from "./attachment-desk.ts";
+import type { Ipam, Lease, PodRef } from "./ipam.ts";
+import { podLink } from "./pod-link.ts";
+import { type PodNetwork, planPodNetwork } from "./pod-network.ts";
+
+export type AddDeps = ApplyDeps & {
+  readonly ipam: Ipam;
+  readonly desk: AttachmentDesk;
+  /** When this daemon began, in the desk's clock. */
+  readonly bornAt: number;
+};
+
+export type AddRequest = {
+  readonly attachment: Attachment;
+  readonly netnsPath: string;
+  readonly pod: PodRef;
+  /** When the plugin was started, in the desk's clock; an ADD older than a finished DEL of the same attachment is refused. */
+  readonly startedAt: number;
+};
+
+/** What a result is made of. */
+export type Added = { readonly lease: Lease; readonly network: PodNetwork; readonly netnsPath: string };
+
+/**
+ * Throws CodedError `attachment-exists`, `attachment-ended` (a DEL overtook it), KernelError, or what Ipam.reserve() throws. When the signal
+ * aborts (the plugin was killed, a DEL came), everything is undone and the signal's reason thrown.
+ */
+export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal): Promise<Added> {
+  return deps.desk.add(request.attachment, request.startedAt, signal, async (ended) => {
+    const netns = checkedNetns(deps, request);
+    const existing = deps.ipam.find(request.attachment);
+    if (existing !== undefined) return finishedBefore(deps, request, existing);
+    await deps.desk.linkGone(podLink(request.attachment).hostName);
+    const lease = await deps.ipam.reserve(request.attachment, request.pod, ended);
+    let network: PodNetwork | undefined;
+    try {
+      ended.throwIfAborted();
+      network = planPodNetwork(lease);
+      connect(deps, request, network, lease, netns);
+      deps.ipam.confirm(lease);
+    } catch (error) {
+      undo(deps, lease, network);
+      throw error;
+    }
+    // let a closed connection be noticed: whoever asked may be gone, and then nobody will ever DEL this
+    await turn();
+    if (ended.aborted) {
+      detach(deps, network, lease, "undo");
+      deps.ipam.release(lease.attachment);
+      deps.desk.linkIsDying(network.link.hostName);
+      throw ended.reason;
+    }
+    return { lease, network, netnsPath: request.netnsPath };
+  });
+}
+
+/**
+ * An ADD whose plugin is older than this daemon may be asking again for one that finished while the answer was lost with the daemon before: it gets that
+ * answer, when the pod still has what it says. Any other second ADD is refused.
+ */
+function finishedBefore(deps: AddDeps, request: AddRequest, lease: Lease): Added {
+  const network = planPodNetwork(lease);
+  using netns = deps.kernel.netns.open(request.netnsPath);
+  const mac = netns.run((stack) => stack.links.find(network.ifname)?.mac);
+  if (request.startedAt >= deps.bornAt || mac !== network.link.podMac) throw alreadyAdded(request);
+  return { lease, network, netnsPath: request.netnsPath };
+}
+
+function checkedNetns(deps: AddDeps, request: AddRequest): string {
+  const id = netnsId(deps.kernel.netns, request.netnsPath);
+  if (id === deps.kernel.netns.hostId) {
+    throw new CodedError("host-netns", `CNI_NETNS ${request.netnsPath} is the node's own network namespace`);
+  }
+  return id;
+}
+
+function connect(
+  deps: AddDeps,
+  request: AddRequest,
+  network: PodNetwork,
+  lease: Lease,
+  expectedId: string,
+): void {
+  // opened again, as waiting for an address may have taken long: held open it would outlive its pod
+  using netns = deps.kernel.netns.open(request.netnsPath);
+  if (netns.id !== expectedId) {
+    throw new CodedError(
+      "netns-gone",
+      `CNI_NETNS ${request.netnsPath} names another namespace than when the ADD began`,
+    );
+  }
+  try {
+    attach(deps, network, lease, netns);
+  } catch (error) {
+    if (!hasCode(error, "EEXIST") || netns.run((stack) => stack.links.find(network.ifname)) === undefined)
+      throw error;
+    const { ifname } = network;
+    throw new CodedError("pod-link-exists", `CNI_NETNS ${request.netnsPath} already has a link ${ifname}`, {
+      cause: error,
+    });
+  }
+}
+
+function undo(deps: AddDeps, lease: Lease, network: PodNetwork | undefined): void {
+  const hadLink = network !== undefined && detach(deps, network, lease, "undo");
+  if (hadLink) deps.desk.linkIsDying(network.link.hostName);
+  // with a link the pod may have sent a packet: let its addresses cool down
+  if (hadLink) deps.ipam.release(lease.attachment);
+  else deps.ipam.cancel(lease.attachment);
+}
+
+function alreadyAdded(request: AddRequest): CodedError {
+  const { containerId, ifname } = request.attachment;
+  return new CodedError(
+    "attachment-exists",
+    `container ${containerId} already has interface ${ifname}: ADD came twice without a DEL between`,
+  );
+}

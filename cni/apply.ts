@@ -1,0 +1,124 @@
+/**
+ * Makes the kernel match a pod's network, and takes it away again. Synchronous: an attach runs to completion in about a
+ * millisecond, and interleaving several gains nothing, since rtnetlink is one lock.
+ */
+import { DYING_GROUP } from "../common/constants.ts";
+import type { FaultPoints } from "../common/fault-points.ts";
+import { ignoring } from "../common/kernel/errors.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Netns, NetworkStack, OpenNetns } from "../common/kernel/netns.ts";
+import type { Lease } from "./ipam.ts";
+import { formatLeaseAlias } from "./lease-alias.ts";
+import type { EndOfPair, PodNetwork } from "./pod-network.ts";
+
+export type ApplyDeps = { readonly kernel: Kernel; readonly points: FaultPoints };
+
+/** What the verbs report of a finished attachment. */
+export type AttachedLink = { readonly hostIndex: number; readonly podIndex: number };
+
+/**
+ * Makes the pair, both ends' configuration and the genuine elements, in the order in which a crash leaves the least: the link with
+ * its alias before anything that belongs to it, and `ready` last. Throws KernelError; call detach() then. EEXIST: the pod has a
+ * link of that name already, or an earlier link of this attachment is still there.
+ */
+export function attach(deps: ApplyDeps, network: PodNetwork, lease: Lease, netns: OpenNetns): AttachedLink {
+  const { kernel, points } = deps;
+  const { hostName, hostMac, podMac } = network.link;
+  points.reach("add.pair");
+  const { hostIndex, podIndex } = kernel.host.links.createPair({
+    hostName,
+    hostMac,
+    podName: network.ifname,
+    podMac,
+    mtuBytes: network.mtuBytes,
+    podNetnsFd: netns.fd,
+  });
+  points.reach("add.alias");
+  kernel.host.links.change(hostIndex, { alias: aliasOf(lease, "made") });
+  configureEnd(kernel.host, network.host, hostIndex, (what) => points.reach(`add.host.${what}`));
+  netns.run((stack) => {
+    ignoring(["ENODEV"], () => stack.links.change("lo", { up: true }));
+    configureEnd(stack, network.pod, podIndex, (what) => points.reach(`add.pod.${what}`));
+  });
+  points.reach("add.genuine");
+  kernel.nft.change(network.genuine.map((element) => ({ op: "add", element })));
+  points.reach("add.ready");
+  kernel.host.links.change(hostIndex, { alias: aliasOf(lease, "ready") });
+  return { hostIndex, podIndex };
+}
+
+/**
+ * Ends an attachment on the host's side, whatever of it exists; the pod's namespace is never entered. The link itself goes later, with
+ * its whole group, by the slow worker. Idempotent; true when a link was there.
+ */
+export function detach(deps: ApplyDeps, network: PodNetwork, lease: Lease, verb: "del" | "undo"): boolean {
+  const { kernel, points } = deps;
+  const link = kernel.host.links.find(network.link.hostName);
+  if (link !== undefined) {
+    points.reach(`${verb}.released`);
+    // down too: from now on the pod's packets reach nobody, and the kernel drops its routes and neighbours
+    ignoring(["ENODEV"], () =>
+      kernel.host.links.change(link.index, {
+        alias: aliasOf(lease, "released"),
+        group: DYING_GROUP,
+        up: false,
+      }),
+    );
+    points.reach(`${verb}.routes`);
+    for (const route of network.host.routes) {
+      kernel.host.routes.remove({ ...route, linkIndex: link.index });
+    }
+  }
+  points.reach(`${verb}.genuine`);
+  ignoring(["ENOENT"], () =>
+    kernel.nft.change(network.genuine.map((element) => ({ op: "remove", element }))),
+  );
+  return link !== undefined;
+}
+
+/**
+ * Puts back what a living attachment lost on the host's side (one `down` and `up` of its link loses routes, neighbours and the
+ * IPv6 address). Repeatable; does nothing that is not missing in effect. Throws KernelError ENODEV when the link is gone.
+ */
+export function repair(deps: ApplyDeps, network: PodNetwork): void {
+  const { kernel } = deps;
+  const link = kernel.host.links.find(network.link.hostName);
+  if (link === undefined) return;
+  const mac = link.mac === network.link.hostMac ? {} : { mac: network.link.hostMac };
+  if (!link.up || "mac" in mac) kernel.host.links.change(link.index, { up: true, ...mac });
+  configureEnd(kernel.host, network.host, link.index, () => undefined);
+  for (const claim of network.claims) kernel.host.routes.add(claim);
+  kernel.nft.change(network.genuine.map((element) => ({ op: "add", element })));
+}
+
+/** Checks the namespace path before anything is reserved. Throws KernelError `netns-gone`, `not-a-netns` or `host-netns`. */
+export function netnsId(netns: Netns, path: string): string {
+  using opened = netns.open(path);
+  return opened.id;
+}
+
+function configureEnd(
+  stack: NetworkStack,
+  end: EndOfPair,
+  linkIndex: number,
+  reach: (what: string) => void,
+): void {
+  reach("addr-gen");
+  stack.links.change(linkIndex, { addrGenModeNone: true });
+  reach("sysctls");
+  for (const [path, value] of end.sysctls) {
+    if (stack.sysctl.get(path) !== undefined) stack.sysctl.set(path, value);
+  }
+  reach("up");
+  stack.links.change(linkIndex, { up: true });
+  reach("addresses");
+  for (const address of end.addresses) stack.addresses.add({ ...address, linkIndex });
+  reach("neighbours");
+  for (const neighbour of end.neighbours) stack.neighbours.set({ ...neighbour, linkIndex });
+  reach("routes");
+  for (const route of end.routes) stack.routes.replace({ ...route, linkIndex });
+}
+
+function aliasOf(lease: Lease, state: "made" | "ready" | "released"): string {
+  return formatLeaseAlias({ ...lease, state });
+}

@@ -1,0 +1,217 @@
+/**
+ * From a frame to a verb and back: decodes the variables and the configuration, agrees a version, runs the verb, prints its result or
+ * error in that version's shape. Whatever happens, the answer is an exit code and one JSON document or nothing.
+ */
+import type { Attachment } from "../common/ids.ts";
+import {
+  type Command,
+  parseArgs,
+  parseAttachment,
+  parseCommand,
+  parseNetns,
+  podOf,
+  requireVariables,
+} from "./environment.ts";
+import { CniError, printError } from "./errors.ts";
+import type { AnswerFrame, RequestFrame } from "./frame.ts";
+import type { PodRef } from "./ipam.ts";
+import { type NetConf, parseJsonObject, parseNetConf, quote, versionOf } from "./netconf.ts";
+import { type CniResult, printResult, RESULT_VERSIONS, type ResultVersion } from "./result.ts";
+
+type Common = {
+  readonly cniVersion: ResultVersion;
+  readonly config: NetConf;
+  /** CNI_ARGS, also the keys that we do not use. */
+  readonly args: ReadonlyMap<string, string>;
+  /** When the shim was started, in milliseconds of CLOCK_MONOTONIC; absent when an old shim does not say. */
+  readonly startedAtMs?: number;
+  /** W3C trace context of the runtime, to pass on. */
+  readonly traceparent?: string;
+};
+
+export type AttachRequest = Common & {
+  readonly command: "ADD" | "CHECK";
+  readonly attachment: Attachment;
+  readonly netns: string;
+  readonly pod: PodRef;
+};
+
+/** `netns` is a hint that may name a stranger's namespace by now; DEL must not need it. */
+export type DetachRequest = Common & {
+  readonly command: "DEL";
+  readonly attachment: Attachment;
+  readonly netns?: string;
+  readonly pod: PodRef;
+};
+
+export type NodeRequest = Common & { readonly command: "GC" | "STATUS" };
+
+export type CniRequest = AttachRequest | DetachRequest | NodeRequest;
+
+/**
+ * One verb. The signal aborts when the plugin process is gone, or the daemon stops: nobody waits for the result any more. An ADD then undoes
+ * what it began, and looks at the signal a last time before it returns; a DEL goes on.
+ */
+export type Verb<Request extends CniRequest, Answer> = (
+  request: Request,
+  signal: AbortSignal,
+) => Promise<Answer>;
+
+/** The verbs of a daemon. A verb that is not there is an unknown command; GC and STATUS together bring version 1.1.0. VERSION is built in. */
+export type Verbs = {
+  readonly ADD: Verb<AttachRequest, CniResult>;
+  readonly DEL: Verb<DetachRequest, void>;
+  readonly CHECK?: Verb<AttachRequest, void>;
+  readonly GC?: Verb<NodeRequest, void>;
+  readonly STATUS?: Verb<NodeRequest, void>;
+};
+
+/** What happened, for the answer and for the log. `error` is there when the exit code is not 0. */
+export type Outcome = {
+  readonly answer: AnswerFrame;
+  /** As given, also when it is unknown. */
+  readonly command: string;
+  readonly request?: CniRequest;
+  readonly error?: unknown;
+};
+
+/** The versions that these verbs can serve, oldest first; what VERSION and the conflist say. */
+export function supportedVersions(verbs: Verbs): readonly ResultVersion[] {
+  const whole = verbs.GC !== undefined && verbs.STATUS !== undefined;
+  return RESULT_VERSIONS.filter((version) => version !== "1.1.0" || whole);
+}
+
+/** Never rejects. */
+export async function runCommand(frame: RequestFrame, verbs: Verbs, signal: AbortSignal): Promise<Outcome> {
+  const command = frame.variables.get("CNI_COMMAND") ?? "";
+  let request: CniRequest | undefined;
+  try {
+    if (parseCommand(frame.variables) === "VERSION") {
+      return { command, answer: success(printVersions(frame, verbs)) };
+    }
+    request = decodeRequest(frame, verbs);
+    const document = await runVerb(request, verbs, signal);
+    return { command, request, answer: success(document) };
+  } catch (error) {
+    return { command, ...(request && { request }), error, answer: failure(error, errorVersion(frame)) };
+  }
+}
+
+/** The answer for an error, in the shape of `cniVersion` when it is known. */
+export function failure(error: unknown, cniVersion?: string): AnswerFrame {
+  return { exitCode: 1, stdout: toLine(printError(error, cniVersion)) };
+}
+
+function success(document: object | undefined): AnswerFrame {
+  return { exitCode: 0, stdout: document === undefined ? Buffer.alloc(0) : toLine(document) };
+}
+
+function toLine(document: object): Buffer {
+  return Buffer.from(`${JSON.stringify(document)}\n`);
+}
+
+/** Checks in the order of the specification's own skeleton: variables, then configuration, then version. */
+function decodeRequest(frame: RequestFrame, verbs: Verbs): CniRequest {
+  const { variables } = frame;
+  const command = parseCommand(variables);
+  if (command === "VERSION" || verbs[command] === undefined) {
+    throw new CniError("invalidVariable", `unknown CNI_COMMAND: ${quote(command)}`);
+  }
+  requireVariables(command, variables);
+  const traceparent = variables.get("TRACEPARENT");
+  const startedUs = Number(variables.get("CAUSEWAY_STARTED_US"));
+  const named = decodeNames(command, variables);
+  const json = parseJsonObject(frame.stdin);
+  const common = {
+    cniVersion: agreeVersion(command, versionOf(json), supportedVersions(verbs)),
+    config: parseNetConf(json),
+    ...(traceparent && { traceparent }),
+    ...(startedUs > 0 && { startedAtMs: startedUs / 1000 }),
+  };
+  return { ...common, ...named };
+}
+
+type Names = {
+  [Request in CniRequest as Request["command"]]: Omit<
+    Request,
+    "cniVersion" | "config" | "startedAtMs" | "traceparent"
+  >;
+};
+
+function decodeNames(
+  command: Exclude<Command, "VERSION">,
+  variables: RequestFrame["variables"],
+): Names[keyof Names] {
+  if (command === "GC" || command === "STATUS") return { command, args: parseArgs(variables) };
+  const attachment = parseAttachment(command, variables);
+  if (command === "DEL") {
+    const netns = variables.get("CNI_NETNS");
+    const args = argsOrNone(variables);
+    return { command, attachment, args, pod: podOf(args), ...(netns && { netns }) };
+  }
+  const args = parseArgs(variables);
+  return { command, attachment, args, pod: podOf(args), netns: parseNetns(command, variables) };
+}
+
+/** A DEL is not held up by arguments that it does not need. */
+function argsOrNone(variables: RequestFrame["variables"]): ReadonlyMap<string, string> {
+  try {
+    return parseArgs(variables);
+  } catch {
+    return new Map();
+  }
+}
+
+/** First version of the specification that knows the verb. */
+const SINCE: Readonly<Partial<Record<Command, ResultVersion>>> = {
+  CHECK: "0.4.0",
+  GC: "1.1.0",
+  STATUS: "1.1.0",
+};
+
+/** The configuration's version decides and must be one of ours, as text. Throws CniError 1. */
+function agreeVersion(command: Command, wanted: string, supported: readonly ResultVersion[]): ResultVersion {
+  const since = supported.indexOf(SINCE[command] ?? "0.3.0");
+  const allowed = since < 0 ? [] : supported.slice(since);
+  const version = allowed.find((candidate) => candidate === wanted);
+  if (version !== undefined) return version;
+  throw new CniError(
+    "incompatibleVersion",
+    `incompatible CNI versions: the configuration has ${quote(wanted)}, ${command} is supported in ${allowed.join(", ") || "none"}`,
+  );
+}
+
+async function runVerb(request: CniRequest, verbs: Verbs, signal: AbortSignal): Promise<object | undefined> {
+  switch (request.command) {
+    case "ADD":
+      return printResult(await verbs.ADD(request, signal), request.cniVersion);
+    case "CHECK":
+      await verbs.CHECK?.(request, signal);
+      return undefined;
+    case "DEL":
+      await verbs.DEL(request, signal);
+      return undefined;
+    case "GC":
+    case "STATUS":
+      await verbs[request.command]?.(request, signal);
+      return undefined;
+  }
+}
+
+/** The version that was asked in comes back; a configuration is not needed for it. */
+function printVersions(frame: RequestFrame, verbs: Verbs): object {
+  const supportedVersionsList = supportedVersions(verbs);
+  return {
+    cniVersion: errorVersion(frame) ?? supportedVersionsList.at(-1),
+    supportedVersions: supportedVersionsList,
+  };
+}
+
+/** What the configuration says, when that can be made out at all. */
+function errorVersion(frame: RequestFrame): string | undefined {
+  try {
+    return versionOf(parseJsonObject(frame.stdin));
+  } catch {
+    return undefined;
+  }
+}

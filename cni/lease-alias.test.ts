@@ -1,0 +1,67 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ContainerId, PodUid } from "../common/ids.ts";
+import { IpAddress } from "../common/ip.ts";
+import { ALIAS_BYTES_MAX, formatLeaseAlias, type LeaseRecord, parseLeaseAlias } from "./lease-alias.ts";
+
+const record: LeaseRecord = {
+  state: "ready",
+  attachment: { containerId: "a".repeat(64) as ContainerId, ifname: "eth0" },
+  pod: { uid: "0".repeat(36) as PodUid, namespace: "ns1", name: "web-0" },
+  ipv4: IpAddress.parse("10.0.0.101"),
+  ipv6: IpAddress.parse("2001:db8::101"),
+};
+
+describe("a lease's alias", () => {
+  it("round-trips", () => {
+    expect(parseLeaseAlias(formatLeaseAlias(record))).toEqual(record);
+    expect(formatLeaseAlias(record)).toBe(
+      `v1|ready|${"a".repeat(64)}|eth0|${"0".repeat(36)}|10.0.0.101|2001:db8::101|ns1/web-0`,
+    );
+  });
+
+  it("never exceeds what the kernel takes; only the pod's name is cut", () => {
+    const name = fc.string({ unit: fc.constantFrom("a", "b", "-", "0"), minLength: 1, maxLength: 253 });
+    const id = fc.string({ unit: fc.constantFrom("a", "0", "_", "."), minLength: 1, maxLength: 100 });
+    fc.assert(
+      fc.property(
+        id,
+        name,
+        name,
+        fc.constantFrom("made", "ready", "released"),
+        (containerId, namespace, podName, state) => {
+          const long = {
+            ...record,
+            state: state as LeaseRecord["state"],
+            attachment: { containerId: containerId as ContainerId, ifname: "eth0" },
+            pod: { ...record.pod, namespace, name: podName },
+          };
+          const alias = formatLeaseAlias(long);
+          expect(Buffer.byteLength(alias)).toBeLessThanOrEqual(ALIAS_BYTES_MAX);
+          expect(parseLeaseAlias(alias)).toMatchObject({
+            state,
+            attachment: long.attachment,
+            ipv4: record.ipv4,
+            ipv6: record.ipv6,
+          });
+        },
+      ),
+    );
+  });
+
+  it("refuses a container id that does not fit, by name and with what would", () => {
+    const containerId = "c".repeat(200) as ContainerId;
+    expect(() => formatLeaseAlias({ ...record, attachment: { containerId, ifname: "eth0" } })).toThrow(
+      /container id "c{200}" has 200 characters; at most 1\d\d can be recorded/,
+    );
+  });
+
+  it.each([
+    "",
+    "v2|ready|a|eth0||10.0.0.1||",
+    "v1|gone|a|eth0||10.0.0.1||",
+    "v1|ready|a|eth0||||",
+    "uplink of docker",
+    "v1|ready||eth0||10.0.0.1||",
+  ])("%j is not one of ours", (alias) => expect(parseLeaseAlias(alias)).toBeUndefined());
+});

@@ -1,0 +1,77 @@
+/**
+ * A lease as it is written on its link: `v1|state|containerId|ifname|podUid|v4|v6|namespace/name` in the host link's ifalias, at most
+ * 254 bytes. The link's life is the lease's life, so the kernel keeps the journal and no file can disagree with it.
+ */
+import { CodedError } from "../common/errors.ts";
+import type { Attachment, ContainerId, PodUid } from "../common/ids.ts";
+import { IpAddress } from "../common/ip.ts";
+import type { PodRef } from "./ipam.ts";
+
+/** Bytes of IFLA_IFALIAS without the terminating NUL; one more is ERANGE (measured on 6.18). */
+export const ALIAS_BYTES_MAX = 254;
+
+/** `made`: the ADD has not finished. `ready`: the pod has it. `released`: a DEL has begun. */
+export type LeaseState = "made" | "ready" | "released";
+
+export type LeaseRecord = {
+  readonly state: LeaseState;
+  readonly attachment: Attachment;
+  readonly pod: PodRef;
+  readonly ipv4?: IpAddress;
+  readonly ipv6?: IpAddress;
+};
+
+/**
+ * The alias of a record. The pod's name is cut when it is too long; nothing else is. Throws CodedError `container-id-too-long`
+ * when the rest does not fit, naming the id.
+ */
+export function formatLeaseAlias(record: LeaseRecord): string {
+  const { attachment, pod } = record;
+  const needed = [
+    "v1",
+    record.state,
+    attachment.containerId,
+    attachment.ifname,
+    pod.uid ?? "",
+    record.ipv4?.toString() ?? "",
+    record.ipv6?.toString() ?? "",
+    "",
+  ].join("|");
+  // room for the longest state, so that no later state can fail
+  const longest = Buffer.byteLength(needed) - record.state.length + "released".length;
+  if (longest > ALIAS_BYTES_MAX) {
+    throw new CodedError(
+      "container-id-too-long",
+      `container id ${JSON.stringify(attachment.containerId)} has ${attachment.containerId.length} characters; ` +
+        `at most ${attachment.containerId.length - (longest - ALIAS_BYTES_MAX)} can be recorded`,
+    );
+  }
+  const name = pod.name === undefined ? "" : `${pod.namespace ?? ""}/${pod.name}`;
+  const room = ALIAS_BYTES_MAX - longest;
+  return needed + Buffer.from(name).subarray(0, room).toString("latin1").replaceAll("|", "");
+}
+
+/** The record of an alias, or undefined when the text is not one of ours. A cut pod name comes back cut. */
+export function parseLeaseAlias(alias: string): LeaseRecord | undefined {
+  const [version, state, containerId, ifname, uid, ipv4, ipv6, name = ""] = alias.split("|");
+  if (version !== "v1" || !isState(state) || !containerId || !ifname) return undefined;
+  const v4 = ipv4 ? IpAddress.tryParse(ipv4) : undefined;
+  const v6 = ipv6 ? IpAddress.tryParse(ipv6) : undefined;
+  if (v4 === undefined && v6 === undefined) return undefined;
+  const [namespace, podName] = name.split("/");
+  return {
+    state,
+    attachment: { containerId: containerId as ContainerId, ifname },
+    pod: {
+      ...(uid ? { uid: uid as PodUid } : {}),
+      ...(namespace ? { namespace } : {}),
+      ...(podName ? { name: podName } : {}),
+    },
+    ...(v4 === undefined ? {} : { ipv4: v4 }),
+    ...(v6 === undefined ? {} : { ipv6: v6 }),
+  };
+}
+
+function isState(text: string | undefined): text is LeaseState {
+  return text === "made" || text === "ready" || text === "released";
+}

@@ -1,0 +1,198 @@
+/**
+ * Changes in a namespace, as the kernel tells them to subscribers: rtnetlink's multicast groups, and nftables', whose transactions end
+ * with a message that names the process.
+ */
+
+import { type NetlinkMessage, parseMessages } from "netlink/dist/structs.js";
+import { NFT_TABLE } from "../constants.ts";
+import { KernelError } from "./errors.ts";
+import type { KernelEvent, KernelEvents } from "./events.ts";
+import { close, openNetlink, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
+import { decodeAddress, RTM_DELADDR, RTM_NEWADDR } from "./netlink-addresses.ts";
+import { decodeAttributes, textOf } from "./netlink-codec.ts";
+import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./netlink-links.ts";
+import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./netlink-routes.ts";
+import { decodeRule, RTM_DELRULE, RTM_NEWRULE } from "./netlink-rules.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
+import { inNetns } from "./netns-window.ts";
+import type { OwnPorts } from "./own-ports.ts";
+
+type Listener = (event: KernelEvent) => void;
+/** Events out of one message; a decoder may remember what it saw for the message that ends a transaction. */
+type Decoder = (message: NetlinkMessage) => KernelEvent | undefined;
+
+const SOL_NETLINK = 270;
+const ADD_MEMBERSHIP = 1;
+/** RTNLGRP_* LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE. */
+const ROUTE_GROUPS = [1, 5, 7, 8, 9, 11, 19];
+/** NFNLGRP_NFTABLES. */
+const NFT_GROUPS = [7];
+/** 6000 route events while the event loop was blocked fitted. */
+const BUFFER_BYTES = 4 << 20;
+
+const NFT_NEWGEN = (10 << 8) | 15;
+const NFGENMSG_BYTES = 4;
+/** The first attribute of every nftables object but NEWGEN is its table. */
+const NFTA_TABLE = 1;
+const GEN_PROC_PID = 2;
+const GEN_PROC_NAME = 3;
+
+/** Events of one namespace. The sockets are open while somebody listens. */
+export class NetlinkEvents implements KernelEvents {
+  private readonly netnsFd: number;
+  private readonly own: OwnPorts;
+  private readonly listeners = new Set<Listener>();
+  private stop: (() => void) | undefined;
+
+  constructor(netnsFd: number, own: OwnPorts) {
+    this.netnsFd = netnsFd;
+    this.own = own;
+  }
+
+  subscribe(listener: Listener): Disposable {
+    // a listener given twice is two subscriptions
+    const subscriber: Listener = (event) => listener(event);
+    this.listeners.add(subscriber);
+    this.stop ??= this.start();
+    return {
+      [Symbol.dispose]: () => {
+        if (this.listeners.delete(subscriber) && this.listeners.size === 0) this.close();
+      },
+    };
+  }
+
+  /** Ends every subscription. Repeatable. */
+  close(): void {
+    this.listeners.clear();
+    this.stop?.();
+    this.stop = undefined;
+  }
+
+  private start(): () => void {
+    const emit: Listener = (event) => {
+      for (const listener of this.listeners) listener(event);
+    };
+    const readers = [
+      new EventSocket(
+        this.netnsFd,
+        NETLINK_ROUTE,
+        ROUTE_GROUPS,
+        this.skippingOwn(NETLINK_ROUTE, decodeRouteEvent),
+        emit,
+      ),
+      new EventSocket(
+        this.netnsFd,
+        NETLINK_NETFILTER,
+        NFT_GROUPS,
+        this.skippingOwn(NETLINK_NETFILTER, nftDecoder()),
+        emit,
+      ),
+    ];
+    const drain = this.own.onRemove(() => {
+      for (const reader of readers) reader.drain();
+    });
+    return () => {
+      drain[Symbol.dispose]();
+      for (const reader of readers) reader.close();
+    };
+  }
+
+  private skippingOwn(protocol: number, decode: Decoder): Decoder {
+    return (message) => (this.own.has(protocol, message.port) ? undefined : decode(message));
+  }
+}
+
+/** One subscribed socket, which carries nothing else. */
+class EventSocket {
+  private readonly fd: number;
+  private readonly decode: Decoder;
+  private readonly emit: Listener;
+  private readonly poll: { close(): void };
+  private closed = false;
+
+  constructor(netnsFd: number, protocol: number, groups: readonly number[], decode: Decoder, emit: Listener) {
+    this.fd = inNetns(netnsFd, () => openNetlink(protocol).fd);
+    this.decode = decode;
+    this.emit = emit;
+    setBuffers(this.fd, BUFFER_BYTES);
+    for (const group of groups) setSocketOption(this.fd, SOL_NETLINK, ADD_MEMBERSHIP, group);
+    this.poll = pollReadable(this.fd, () => this.drain());
+  }
+
+  /** Reads until nothing waits. */
+  drain(): void {
+    while (!this.closed) {
+      const bytes = this.receive();
+      if (bytes === undefined) return;
+      for (const message of bytes === "lost" ? [] : parseMessages(bytes)) {
+        const event = this.decode(message);
+        if (event !== undefined && !this.closed) this.emit(event);
+      }
+      if (bytes === "lost") this.emit({ kind: "lost" });
+    }
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.poll.close();
+    close(this.fd);
+  }
+
+  private receive(): Buffer | "lost" | undefined {
+    try {
+      return receive(this.fd);
+    } catch (error) {
+      if (error instanceof KernelError && error.code === "ENOBUFS") return "lost";
+      throw error;
+    }
+  }
+}
+
+const SET_TYPES: ReadonlySet<number> = new Set([RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWRULE]);
+
+function decodeRouteEvent({ type, data }: NetlinkMessage): KernelEvent | undefined {
+  const change = SET_TYPES.has(type) ? "set" : "gone";
+  switch (type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      // a bridge tells about its ports as links of family AF_BRIDGE: those are not changes of the link
+      return data.readUInt8(0) === 0 ? { kind: "link", change, link: decodeLink(data) } : undefined;
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      return { kind: "address", change, address: decodeAddress(data) };
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE: {
+      const route = decodeRoute(data);
+      return route && { kind: "route", change, route };
+    }
+    case RTM_NEWRULE:
+    case RTM_DELRULE: {
+      const rule = decodeRule(data);
+      return { kind: "rule", change, family: rule.family, rule };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** One event per transaction that touched our table: NEWGEN comes after what it changed. */
+function nftDecoder(): Decoder {
+  let touched = false;
+  return ({ type, data }) => {
+    const attributes = decodeAttributes(data, NFGENMSG_BYTES);
+    if (type !== NFT_NEWGEN) {
+      touched ||= textOf(attributes, NFTA_TABLE) === NFT_TABLE;
+      return undefined;
+    }
+    if (!touched) return undefined;
+    touched = false;
+    const processId = attributes.get(GEN_PROC_PID)?.readUInt32BE();
+    const processName = textOf(attributes, GEN_PROC_NAME);
+    return {
+      kind: "nft",
+      ...(processId !== undefined && { processId }),
+      ...(processName !== undefined && { processName }),
+    };
+  };
+}

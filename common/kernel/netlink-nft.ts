@@ -1,0 +1,166 @@
+/** Our nftables table: elements over nfnetlink (linux/netfilter/nf_tables.h), whole tables by the nft program. */
+import { FlagsNew } from "netlink/dist/constants.js";
+import { parseAttributes } from "netlink/dist/structs.js";
+import { NFT_TABLE } from "../constants.ts";
+import { ignoring } from "./errors.ts";
+import {
+  type Attributes,
+  decodeAttributes,
+  encodeBody,
+  text,
+  textOf,
+  u16be,
+  u32be,
+} from "./netlink-codec.ts";
+import type { NetlinkAnswer, NetlinkRequest, NetlinkSocket } from "./netlink-socket.ts";
+import type { Nft, NftChange, NftElement } from "./nft.ts";
+import { decodeGenuine, decodeUnits, setNames, writeElement } from "./nft-elements.ts";
+import type { NftProgram } from "./nft-program.ts";
+
+const NFNL_SUBSYS_NFTABLES = 10;
+const NFPROTO_INET = 1;
+const NFGENMSG_BYTES = 4;
+const messageType = (number: number) => (NFNL_SUBSYS_NFTABLES << 8) | number;
+const NEWSETELEM = messageType(12);
+const GETSETELEM = messageType(13);
+const DELSETELEM = messageType(14);
+const GETOBJ = messageType(19);
+const LIST_TABLE = 1;
+const LIST_SET = 2;
+const LIST_ELEMENTS = 3;
+const OBJ_TABLE = 1;
+const OBJ_NAME = 2;
+const OBJ_TYPE = 3;
+const OBJ_DATA = 4;
+const NFT_OBJECT_COUNTER = 1;
+const COUNTER_PACKETS = 2;
+const NLMSG_HEADER_BYTES = 16;
+const ATTEMPTS_MAX = 4;
+
+type Step = { readonly op: NftChange["op"]; readonly setName: string; readonly element: NftElement };
+
+/** The table of the namespace that the socket belongs to. */
+export class NetlinkNft implements Nft {
+  private readonly socket: NetlinkSocket;
+  private readonly program: NftProgram;
+
+  /** @param socket a NETLINK_NETFILTER socket */
+  constructor(socket: NetlinkSocket, program: NftProgram) {
+    this.socket = socket;
+    this.program = program;
+  }
+
+  load(script: string): Promise<void> {
+    return this.program.load(script);
+  }
+
+  read(): Promise<unknown | undefined> {
+    return this.program.read();
+  }
+
+  change(changes: readonly NftChange[]): void {
+    let steps: readonly Step[] = changes.flatMap(({ op, element }) =>
+      setNames(element).map((setName) => ({ op, setName, element })),
+    );
+    // a batch that is refused changes nothing, so it is sent again without what was there or gone already
+    for (let attempt = 1; steps.length > 0; attempt += 1) {
+      const refusals = this.socket.batch(batchMarker, batchMarker, steps.map(requestOf));
+      if (refusals.size === 0) return;
+      const settled = settle(steps, refusals);
+      if (settled === undefined || attempt === ATTEMPTS_MAX) throw [...refusals.values()].at(-1)?.refusal;
+      steps = settled;
+    }
+  }
+
+  list(set: NftElement["set"]): NftElement[] {
+    return ([4, 6] as const).flatMap((family): NftElement[] => {
+      const elements = this.elementsOf(`${set}${family}`);
+      return set === "genuine" ? decodeGenuine(elements) : decodeUnits(elements);
+    });
+  }
+
+  counters(): ReadonlyMap<string, number> {
+    const body = encodeBody(tableHeader(), (out) => {
+      out.push(OBJ_TABLE, text(NFT_TABLE));
+      out.push(OBJ_TYPE, u32be(NFT_OBJECT_COUNTER));
+    });
+    const request = { type: GETOBJ, body, doing: "read counters" };
+    const messages = ignoring(["ENOENT"], () => this.socket.dump(request)) ?? [];
+    return new Map(
+      messages
+        .map(({ data }) => decodeAttributes(data, NFGENMSG_BYTES))
+        .filter((object) => textOf(object, OBJ_TABLE) === NFT_TABLE)
+        .map((object) => [textOf(object, OBJ_NAME) ?? "", packetsOf(object)]),
+    );
+  }
+
+  private elementsOf(setName: string): Attributes[] {
+    const body = encodeBody(tableHeader(), (out) => {
+      out.push(LIST_TABLE, text(NFT_TABLE));
+      out.push(LIST_SET, text(setName));
+    });
+    const request = { type: GETSETELEM, body, doing: `list elements of ${setName}` };
+    const messages = ignoring(["ENOENT"], () => this.socket.dump(request)) ?? [];
+    return messages.flatMap(({ data }) => {
+      const list = decodeAttributes(data, NFGENMSG_BYTES).get(LIST_ELEMENTS);
+      return list === undefined ? [] : listItems(list);
+    });
+  }
+}
+
+/** struct nfgenmsg: family u8, version u8, resource id u16 in network order; of a batch the subsystem. */
+const batchMarker = Buffer.concat([Buffer.of(0, 0), u16be(NFNL_SUBSYS_NFTABLES)]);
+
+function tableHeader(): Buffer {
+  return Buffer.of(NFPROTO_INET, 0, 0, 0);
+}
+
+function requestOf({ op, setName, element }: Step): NetlinkRequest {
+  const body = encodeBody(tableHeader(), (out) => {
+    out.push(LIST_TABLE, text(NFT_TABLE));
+    out.push(LIST_SET, text(setName));
+    out.push(LIST_ELEMENTS, (list) =>
+      writeElement(list, element, op === "add" && setName.startsWith("uplink")),
+    );
+  });
+  const doing = `${op} ${describe(element)} in set ${setName}`;
+  return op === "add"
+    ? { type: NEWSETELEM, flags: FlagsNew.CREATE, body, doing }
+    : { type: DELSETELEM, body, doing };
+}
+
+/** The steps that are left to do after what the kernel refused, or undefined when a refusal is a real one. */
+function settle(steps: readonly Step[], refusals: ReadonlyMap<number, NetlinkAnswer>): Step[] | undefined {
+  const settled: Step[] = [];
+  for (const [index, step] of steps.entries()) {
+    const answer = refusals.get(index);
+    const code = answer?.refusal?.code;
+    if (code === undefined) settled.push(step);
+    // another value is there under this key
+    else if (step.op === "add" && code === "EEXIST") settled.push({ ...step, op: "remove" }, step);
+    else if (step.op !== "remove" || code !== "ENOENT" || isSetMissing(answer, step)) return undefined;
+  }
+  return settled;
+}
+
+/** ENOENT is said of table and set too; the kernel points at what it means, and elements stand behind both. */
+function isSetMissing(answer: NetlinkAnswer | undefined, { setName }: Step): boolean {
+  const attributeBytes = (name: string) => (4 + name.length + 1 + 3) & ~3;
+  const elements = NLMSG_HEADER_BYTES + NFGENMSG_BYTES + attributeBytes(NFT_TABLE) + attributeBytes(setName);
+  return answer?.refusedOffset !== undefined && answer.refusedOffset < elements;
+}
+
+function describe(element: NftElement): string {
+  return element.set === "genuine" ? `${element.link} . ${element.address}` : `${element.unit}`;
+}
+
+function listItems(list: Buffer): Attributes[] {
+  const items: Attributes[] = [];
+  parseAttributes(list, ({ data }) => items.push(decodeAttributes(data)));
+  return items;
+}
+
+function packetsOf(object: Attributes): number {
+  const data = object.get(OBJ_DATA);
+  return Number((data && decodeAttributes(data).get(COUNTER_PACKETS)?.readBigUInt64BE()) ?? 0n);
+}

@@ -1,0 +1,135 @@
+/**
+ * Elements of our sets as nfnetlink attributes (linux/netfilter/nf_tables.h). A unit is a range: its first address as one element, and the
+ * address behind its last one as another with the flag INTERVAL_END, unless the range reaches the end of all addresses.
+ */
+import type { AttrStream } from "netlink/dist/structs.js";
+import { Cidr, type Family, IpAddress } from "../ip.ts";
+import { type Attributes, decodeAttributes, text, textOf, u32be } from "./netlink-codec.ts";
+import type { NftElement } from "./nft.ts";
+
+const ELEM_KEY = 1;
+const ELEM_DATA = 2;
+const ELEM_FLAGS = 3;
+const INTERVAL_END = 1;
+const DATA_VALUE = 1;
+const DATA_VERDICT = 2;
+const VERDICT_CODE = 1;
+const VERDICT_CHAIN = 2;
+const NFT_GOTO = -4;
+const LIST_ELEM = 1;
+const IFNAME_BYTES = 16;
+
+type Genuine = Extract<NftElement, { set: "genuine" }>;
+type Unit = Extract<NftElement, { set: "uplink" }>;
+
+/** The kernel sets that hold an element: a unit is in a map and in a set. */
+export function setNames(element: NftElement): readonly string[] {
+  if (element.set === "genuine") return [`genuine${element.address.family}`];
+  return [`uplink${element.unit.family}`, `units${element.unit.family}`];
+}
+
+/** Writes an element into the list of one of its sets; with its verdict when it is added to a map. */
+export function writeElement(list: AttrStream, element: NftElement, withVerdict: boolean): void {
+  if (element.set === "genuine") {
+    list.push(LIST_ELEM, (out) => writeKey(out, genuineKey(element)));
+  } else {
+    writeUnit(list, element, withVerdict);
+  }
+}
+
+/** The pairs of a genuine set out of its elements. */
+export function decodeGenuine(elements: readonly Attributes[]): Genuine[] {
+  return elements.map((element) => {
+    const key = keyOf(element);
+    const name = key.subarray(0, IFNAME_BYTES);
+    return {
+      set: "genuine",
+      link: name.toString("utf8", 0, name.indexOf(0)),
+      address: IpAddress.fromBytes(key.subarray(IFNAME_BYTES)),
+    };
+  });
+}
+
+/** The units of an uplink map out of its elements, in order of address; a range that is no prefix comes as several. */
+export function decodeUnits(elements: readonly Attributes[]): Unit[] {
+  const bounds = elements.map((element) => ({
+    address: IpAddress.fromBytes(keyOf(element)),
+    isEnd: ((element.get(ELEM_FLAGS)?.readUInt32BE() ?? 0) & INTERVAL_END) !== 0,
+    slot: slotOf(element),
+  }));
+  // where one range ends and the next begins at one address, the end comes first
+  bounds.sort((a, b) => a.address.compare(b.address) || Number(b.isEnd) - Number(a.isEnd));
+  return bounds.flatMap(({ address, isEnd, slot }, index) => {
+    if (isEnd) return [];
+    const next = bounds[index + 1];
+    const last = next === undefined ? lastAddress(address.family) : next.address.plus(-1);
+    return splitRange(address, last).map((unit) => ({ set: "uplink" as const, unit, slot }));
+  });
+}
+
+function genuineKey({ link, address }: Genuine): Buffer {
+  const name = Buffer.alloc(IFNAME_BYTES);
+  name.write(link);
+  return Buffer.concat([name, address.toBytes()]);
+}
+
+function writeKey(out: AttrStream, key: Buffer): void {
+  out.push(ELEM_KEY, (data) => data.push(DATA_VALUE, key));
+}
+
+function writeUnit(list: AttrStream, { unit, slot }: Unit, withVerdict: boolean): void {
+  list.push(LIST_ELEM, (out) => {
+    writeKey(out, unit.first.toBytes());
+    if (withVerdict)
+      out.push(ELEM_DATA, (data) => data.push(DATA_VERDICT, (verdict) => writeGoto(verdict, slot)));
+  });
+  if (unit.last.equals(lastAddress(unit.family))) return;
+  list.push(LIST_ELEM, (out) => {
+    writeKey(out, unit.last.plus(1).toBytes());
+    out.push(ELEM_FLAGS, u32be(INTERVAL_END));
+  });
+}
+
+function writeGoto(verdict: AttrStream, slot: number): void {
+  verdict.push(VERDICT_CODE, u32be(NFT_GOTO));
+  verdict.push(VERDICT_CHAIN, text(`use-${slot}`));
+}
+
+function keyOf(element: Attributes): Buffer {
+  const key = element.get(ELEM_KEY);
+  return (key && decodeAttributes(key).get(DATA_VALUE)) ?? Buffer.alloc(4);
+}
+
+/** 0 for an element without a verdict that is ours. */
+function slotOf(element: Attributes): number {
+  const data = element.get(ELEM_DATA);
+  const verdict = data && decodeAttributes(data).get(DATA_VERDICT);
+  const chain = verdict && textOf(decodeAttributes(verdict), VERDICT_CHAIN);
+  return Number(/^use-(\d+)$/.exec(chain ?? "")?.[1] ?? 0);
+}
+
+function lastAddress(family: Family): IpAddress {
+  return IpAddress.fromValue(family, (1n << (family === 4 ? 32n : 128n)) - 1n);
+}
+
+/** The fewest prefixes that cover a range. */
+function splitRange(first: IpAddress, last: IpAddress): Cidr[] {
+  const units: Cidr[] = [];
+  let start: IpAddress | undefined = first;
+  while (start !== undefined) {
+    const unit = largestPrefix(start, last);
+    units.push(unit);
+    start = unit.last.compare(last) < 0 ? unit.last.plus(1) : undefined;
+  }
+  return units;
+}
+
+function largestPrefix(start: IpAddress, last: IpAddress): Cidr {
+  let unit = start.toCidr();
+  while (unit.prefixLength > 0) {
+    const wider = Cidr.of(start, unit.prefixLength - 1);
+    if (!wider.first.equals(start) || wider.last.compare(last) > 0) break;
+    unit = wider;
+  }
+  return unit;
+}

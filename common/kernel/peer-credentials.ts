@@ -1,0 +1,44 @@
+import type { Socket } from "node:net";
+import koffi from "koffi";
+import { KernelError } from "./errors.ts";
+
+/** Who was at the other end of a unix socket when it was connected. */
+export type Peer = { readonly pid: number; readonly uid: number; readonly gid: number };
+
+export interface PeerCredentials {
+  /** Asks the kernel. Call it in the `connection` event: a socket that has been closed has no descriptor. Throws KernelError. */
+  of(socket: Socket): Peer;
+}
+
+/* asm-generic/socket.h; struct ucred of linux/socket.h is pid, uid, gid, 4 bytes each in the machine's order. */
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const UCRED_BYTES = 12;
+
+/** SO_PEERCRED by libc's getsockopt. */
+export function kernelPeerCredentials(): PeerCredentials {
+  const getsockopt = koffi
+    .load("libc.so.6")
+    .func("int getsockopt(int fd, int level, int name, void *value, _Inout_ uint32_t *length)");
+  return {
+    of(socket) {
+      const credentials = new Uint32Array(UCRED_BYTES / 4);
+      const fd = descriptorOf(socket);
+      if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [UCRED_BYTES]) !== 0) {
+        throw new KernelError(
+          "peer-unknown",
+          `SO_PEERCRED of descriptor ${fd} failed, errno ${koffi.errno()}`,
+        );
+      }
+      const [pid = 0, uid = 0, gid = 0] = credentials;
+      return { pid, uid, gid };
+    },
+  };
+}
+
+/** Node has no public way to a socket's descriptor; `_handle.fd` has been there since Node 0.10 and is null once closed. */
+function descriptorOf(socket: Socket): number {
+  const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  if (typeof fd === "number" && fd >= 0) return fd;
+  throw new KernelError("peer-unknown", "the socket was closed before its peer could be asked for");
+}

@@ -1,0 +1,87 @@
+import { execFile } from "node:child_process";
+import type { Family } from "../ip.ts";
+import { KernelError } from "./errors.ts";
+
+/** The two kernels' ways of iptables: over nf_tables, and its own old tables. A node can have rules in both. */
+export type XtablesBackend = "nft" | "legacy";
+
+/** Where one FORWARD chain is. */
+export type XtablesChain = { readonly backend: XtablesBackend; readonly family: Family };
+
+/** The xtables FORWARD chains of one namespace, by the iptables programs. Throws KernelError `xtables-failed`. */
+export interface Xtables {
+  /** Back-ends in use for a family: nft always, legacy only where its filter table exists. Looking makes no table. */
+  backends(family: Family): Promise<readonly XtablesBackend[]>;
+  /** Rules of FORWARD in order, without `-A FORWARD`, as the program prints them. */
+  readForward(chain: XtablesChain): Promise<readonly string[]>;
+  /** One transaction: deletes these rules (as readForward() gave them), then puts those in, before the rule at `position` (0 is the head). */
+  changeForward(
+    chain: XtablesChain,
+    change: {
+      readonly remove: readonly string[];
+      readonly insert: readonly string[];
+      readonly position: number;
+    },
+  ): Promise<void>;
+}
+
+/** The xtables of this namespace, or of the one at `netnsPath`. */
+export class ProgramXtables implements Xtables {
+  readonly #prefix: readonly string[];
+
+  constructor(options: { readonly netnsPath?: string } = {}) {
+    this.#prefix = options.netnsPath === undefined ? [] : ["nsenter", `--net=${options.netnsPath}`];
+  }
+
+  async backends(family: Family): Promise<readonly XtablesBackend[]> {
+    // thread-self: /proc/net is the main thread's
+    const names = family === 4 ? "ip_tables_names" : "ip6_tables_names";
+    const listed = await this.#run(["sh", "-c", `cat /proc/thread-self/net/${names} 2>/dev/null || true`]);
+    return listed.split("\n").includes("filter") ? ["nft", "legacy"] : ["nft"];
+  }
+
+  async readForward(chain: XtablesChain): Promise<readonly string[]> {
+    const listing = await this.#run([program(chain, ""), "-w", "-S", "FORWARD"]);
+    const prefix = "-A FORWARD ";
+    return listing
+      .split("\n")
+      .filter((line) => line.startsWith(prefix))
+      .map((line) => line.slice(prefix.length));
+  }
+
+  async changeForward(
+    chain: XtablesChain,
+    change: {
+      readonly remove: readonly string[];
+      readonly insert: readonly string[];
+      readonly position: number;
+    },
+  ): Promise<void> {
+    const lines = [
+      "*filter",
+      ...change.remove.map((rule) => `-D FORWARD ${rule}`),
+      ...change.insert.map((rule, index) => `-I FORWARD ${change.position + index + 1} ${rule}`),
+      "COMMIT",
+      "",
+    ];
+    await this.#run([program(chain, "-restore"), "-w", "--noflush"], lines.join("\n"));
+  }
+
+  #run(argv: readonly string[], input = ""): Promise<string> {
+    const [file = "", ...rest] = [...this.#prefix, ...argv];
+    return new Promise((resolve, reject) => {
+      const child = execFile(file, rest, { encoding: "utf8" }, (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else
+          reject(new KernelError("xtables-failed", `${argv.join(" ")}: ${stderr.trim()}`, { cause: error }));
+      });
+      // a program that ends before it reads everything has said why on stderr
+      child.stdin?.on("error", () => undefined);
+      child.stdin?.end(input);
+    });
+  }
+}
+
+function program(chain: XtablesChain, suffix: "" | "-restore"): string {
+  return `${chain.family === 4 ? "iptables" : "ip6tables"}-${chain.backend}${suffix}`;
+}

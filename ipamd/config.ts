@@ -1,0 +1,167 @@
+/**
+ * What the process needs to start: read once, all problems reported together, then frozen. The only reader of process.env. What an operator
+ * tunes while it runs is settings.ts.
+ */
+import path from "node:path";
+import { LOG_LEVELS, type LogLevel } from "../common/log.ts";
+import { CLOUD_NAMES, type CloudName } from "../providers/registry.ts";
+
+export type Config = {
+  readonly cloud: CloudName;
+  /** Part of the ownership of everything we create in the cloud. */
+  readonly clusterName: string;
+  /** Unix socket of the plugin; `alive` and `del/` are beside it. */
+  readonly socketPath: string;
+  /** Where the conflist goes; undefined writes none. */
+  readonly conflistDir: string | undefined;
+  /** Loopback address and port of /healthz, /metrics and /pool. */
+  readonly inspect: { readonly host: string; readonly port: number };
+  readonly logLevel: LogLevel;
+  /** A file of settings (JSON or ConfigMap `data`); undefined means the defaults. */
+  readonly settingsPath: string | undefined;
+  /** Undefined members: the cloud's own. */
+  readonly cloudApi: {
+    readonly region?: string;
+    readonly endpoint?: string;
+    readonly metadataEndpoint?: string;
+  };
+  /** For tests: dies by SIGKILL when that write is reached for the nth time. */
+  readonly crashAt: { readonly point: string; readonly hit: number } | undefined;
+};
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** One environment variable, as the generated page of docs shows it. */
+export type ConfigVariable = { readonly name: string; readonly fallback: string; readonly meaning: string };
+
+export const CONFIG_VARIABLES: readonly ConfigVariable[] = [
+  { name: "CAUSEWAY_CLOUD", fallback: "aws", meaning: `The cloud: ${CLOUD_NAMES.join(", ")}.` },
+  {
+    name: "CAUSEWAY_CLUSTER",
+    fallback: "default",
+    meaning: "The cluster's name, in the ownership tags of everything created.",
+  },
+  {
+    name: "CAUSEWAY_SOCKET",
+    fallback: "/run/causeway/ipamd.sock",
+    meaning: "The plugin's socket, at most 107 bytes; the plugin reads it too.",
+  },
+  {
+    name: "CAUSEWAY_CONFLIST_DIR",
+    fallback: "/etc/cni/net.d",
+    meaning: "Where `10-causeway.conflist` is written once pods can be served; `none` writes none.",
+  },
+  {
+    name: "CAUSEWAY_INSPECT",
+    fallback: "127.0.0.1:9197",
+    meaning: "Loopback address of `/healthz`, `/metrics` and `/pool`; port 0 takes a free one.",
+  },
+  { name: "CAUSEWAY_LOG_LEVEL", fallback: "info", meaning: `One of ${LOG_LEVELS.join(", ")}.` },
+  {
+    name: "CAUSEWAY_SETTINGS",
+    fallback: "",
+    meaning: "A JSON file of settings; without it the defaults hold.",
+  },
+  { name: "AWS_REGION", fallback: "", meaning: "The region; by default what the metadata service says." },
+  {
+    name: "AWS_ENDPOINT_URL_EC2",
+    fallback: "",
+    meaning: "Another EC2 endpoint, for private ones and for tests.",
+  },
+  {
+    name: "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    fallback: "",
+    meaning: "Another metadata endpoint, for tests.",
+  },
+  {
+    name: "CAUSEWAY_TEST_CRASH_AT",
+    fallback: "",
+    meaning: "For tests: `point` or `point:n`, the write before which the process kills itself.",
+  },
+];
+
+/** Every problem of the environment at once. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`cannot start: ${problems.join("; ")}`);
+    this.name = "ConfigError";
+    this.problems = problems;
+  }
+}
+
+/** Throws ConfigError naming every bad variable, its value and what is accepted. */
+export function readConfig(environment: Environment = process.env): Config {
+  const problems: string[] = [];
+  const text = (name: string) =>
+    environment[name] || CONFIG_VARIABLES.find((known) => known.name === name)?.fallback || "";
+  const oneOf = <T extends string>(name: string, accepted: readonly T[]): T => {
+    const value = text(name);
+    if (!accepted.includes(value as T))
+      problems.push(`${name}=${value} is not one of ${accepted.join(", ")}`);
+    return value as T;
+  };
+  const optional = (name: string) => text(name) || undefined;
+  const config: Config = {
+    cloud: oneOf("CAUSEWAY_CLOUD", CLOUD_NAMES),
+    clusterName: matching(
+      text("CAUSEWAY_CLUSTER"),
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+      "CAUSEWAY_CLUSTER",
+      problems,
+    ),
+    socketPath: socketPath(text("CAUSEWAY_SOCKET"), problems),
+    conflistDir: text("CAUSEWAY_CONFLIST_DIR") === "none" ? undefined : text("CAUSEWAY_CONFLIST_DIR"),
+    inspect: listenAddress(text("CAUSEWAY_INSPECT"), problems),
+    logLevel: oneOf("CAUSEWAY_LOG_LEVEL", LOG_LEVELS),
+    settingsPath: optional("CAUSEWAY_SETTINGS"),
+    cloudApi: withoutUndefined({
+      region: optional("AWS_REGION"),
+      endpoint: optional("AWS_ENDPOINT_URL_EC2"),
+      metadataEndpoint: optional("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+    }),
+    crashAt: crashPoint(text("CAUSEWAY_TEST_CRASH_AT"), problems),
+  };
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+function matching(value: string, pattern: RegExp, name: string, problems: string[]): string {
+  if (!pattern.test(value)) problems.push(`${name}=${value} does not match ${pattern.source}`);
+  return value;
+}
+
+/** sun_path holds 108 bytes with its NUL (linux/un.h). */
+function socketPath(value: string, problems: string[]): string {
+  if (!path.isAbsolute(value)) problems.push(`CAUSEWAY_SOCKET=${value} is not an absolute path`);
+  if (Buffer.byteLength(value) > 107) {
+    problems.push(
+      `CAUSEWAY_SOCKET=${value} has ${Buffer.byteLength(value)} bytes; a socket's path has at most 107`,
+    );
+  }
+  return value;
+}
+
+function listenAddress(value: string, problems: string[]): { host: string; port: number } {
+  const match = /^(127\.\d+\.\d+\.\d+|\[::1\]):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65535) {
+    problems.push(`CAUSEWAY_INSPECT=${value} is not a loopback address with a port, like 127.0.0.1:9197`);
+    return { host: "127.0.0.1", port: 0 };
+  }
+  return { host: (match[1] ?? "").replace(/[[\]]/g, ""), port };
+}
+
+function crashPoint(value: string, problems: string[]): Config["crashAt"] {
+  if (value === "") return undefined;
+  const match = /^([a-z0-9.-]+)(?::([1-9]\d*))?$/.exec(value);
+  if (match === null) problems.push(`CAUSEWAY_TEST_CRASH_AT=${value} is not point or point:n`);
+  return { point: match?.[1] ?? "", hit: Number(match?.[2] ?? 1) };
+}
+
+function withoutUndefined<T extends Record<string, unknown>>(
+  object: T,
+): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as never;
+}

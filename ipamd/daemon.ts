@@ -1,0 +1,291 @@
+/**
+ * The order of start and stop. What runs on this node comes first: the kernel's journal is read, DEL and known addresses are served, and only
+ * then the cloud is asked. So a cloud that is away changes nothing for running pods, and held addresses can be given.
+ */
+import path from "node:path";
+import { repair } from "../cni/apply.ts";
+import { AttachmentDesk } from "../cni/attachment-desk.ts";
+import { supportedVersions } from "../cni/command.ts";
+import { podLink } from "../cni/pod-link.ts";
+import { planPodNetwork } from "../cni/pod-network.ts";
+import type { Clock } from "../common/clock.ts";
+import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
+import type { FaultPoints } from "../common/fault-points.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
+import type { Logger } from "../common/log.ts";
+import type { Metrics } from "../common/metrics.ts";
+import type { CloudNetwork } from "../providers/provider.ts";
+import { Adoption } from "./adopt.ts";
+import type { Config } from "./config.ts";
+import { removeStaleConflist, writeConflist } from "./conflist.ts";
+import { DelQueue } from "./del-queue.ts";
+import { Guard } from "./guard.ts";
+import { keepHeartbeat } from "./heartbeat.ts";
+import type { HostNetwork } from "./host-network/host-network.ts";
+import { type Inspect, startInspect } from "./inspect.ts";
+import { Journal } from "./journal.ts";
+import { LeaseBook, leaseFields } from "./lease-book.ts";
+import { Pool } from "./pool.ts";
+import { poolView } from "./pool-view.ts";
+import { Reconciler } from "./reconcile.ts";
+import { type Recovered, readKernel, recover } from "./recovery.ts";
+import { CniServer, type Served } from "./server.ts";
+import type { Settings } from "./settings.ts";
+import { Uplinks } from "./uplinks.ts";
+import { bootClockMs, buildVerbs } from "./verbs.ts";
+
+export type DaemonDeps = {
+  readonly config: Config;
+  readonly settings: Settings;
+  readonly kernel: Kernel;
+  readonly peers: PeerCredentials;
+  readonly network: CloudNetwork;
+  readonly hostNetwork: HostNetwork;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly points: FaultPoints;
+};
+
+/** How long a stop waits for running ADDs and DELs. */
+const STOP_DEADLINE_MS = 5_000;
+const CONFLIST_LOOK_MS = 5_000;
+
+export class Daemon {
+  private readonly deps: DaemonDeps;
+  private readonly uplinks: Uplinks;
+  private readonly bornAt = bootClockMs();
+  private readonly pool = new Pool();
+  private readonly book: LeaseBook;
+  private readonly adoption: Adoption;
+  private readonly reconciler: Reconciler;
+  private readonly desk: AttachmentDesk;
+  private readonly guard: Guard;
+  private readonly stopping = new AbortController();
+  private readonly running: Promise<void>[] = [];
+  private server: CniServer | undefined;
+  private queue: DelQueue | undefined;
+  private view: Inspect | undefined;
+
+  constructor(deps: DaemonDeps) {
+    this.deps = deps;
+    const { kernel, clock, log, settings, points } = deps;
+    const journal = new Journal(kernel, points);
+    this.uplinks = new Uplinks(kernel.host);
+    this.book = new LeaseBook({
+      pool: this.pool,
+      journal,
+      clock,
+      log,
+      families: settings.families,
+      cooldownMs: () => settings.cooldownMs,
+      uplink: (slot) => this.uplinks.get(slot),
+      podMtuBytes: () => settings.podMtuBytes,
+      forgetConnections: (addresses) => kernel.slow.forgetConnections(addresses),
+      demandChanged: () => this.reconciler.kick(),
+      limit: () => this.reconciler.limit(),
+    });
+    const { hostNetwork, network } = deps;
+    this.adoption = new Adoption({
+      kernel,
+      hostNetwork,
+      uplinks: this.uplinks,
+      pool: this.pool,
+      journal,
+      book: () => this.book,
+      log,
+    });
+    this.reconciler = new Reconciler({
+      network,
+      adoption: this.adoption,
+      pool: this.pool,
+      uplinks: this.uplinks,
+      waiting: () => this.book.waiting(),
+      families: settings.families,
+      clock,
+      log,
+    });
+    this.desk = new AttachmentDesk(() => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX));
+    this.guard = this.buildGuard();
+  }
+
+  /** Resolves when pods can be served from what is held; the cloud is asked behind it. Throws what keeps the daemon from starting. */
+  async start(): Promise<void> {
+    const { config, kernel, clock, log, points } = this.deps;
+    if (config.conflistDir !== undefined) {
+      await removeStaleConflist({ folder: config.conflistDir, bootId: kernel.bootId });
+    }
+    // the socket is claimed first: a second daemon must not touch the kernel
+    const verbs = buildVerbs({ kernel, points, ipam: this.book, desk: this.desk, bornAt: this.bornAt }, log);
+    const recovered = Promise.withResolvers<void>();
+    this.server = await CniServer.start({
+      path: config.socketPath,
+      verbs: {
+        ADD: (request, signal) => recovered.promise.then(() => verbs.ADD(request, signal)),
+        DEL: (request, signal) => recovered.promise.then(() => verbs.DEL(request, signal)),
+      },
+      peers: this.deps.peers,
+      clock,
+      log,
+      onServed: (served) => this.countServed(served),
+    });
+    const folder = path.dirname(config.socketPath);
+    try {
+      await this.recover();
+      this.queue = new DelQueue({ folder: path.join(folder, "del"), verbs, clock, log });
+      await this.queue.start();
+      this.view = await startInspect(config.inspect, this.sources());
+      recovered.resolve();
+    } catch (error) {
+      await this.server.stop(0);
+      throw error;
+    }
+    log.info({ socket: config.socketPath, inspect: `${this.view.host}:${this.view.port}` }, "serving");
+    this.background(keepHeartbeat({ path: path.join(folder, "alive"), clock, log }, this.stopping.signal));
+    this.background(this.book.runCooling(this.stopping.signal));
+    this.background(this.guard.run(this.stopping.signal));
+    this.background(this.reconciler.run(this.stopping.signal));
+    this.background(this.announce(supportedVersions(verbs)));
+  }
+
+  /** Lets running calls end, then stops everything. The conflist and everything in the kernel stay: pods go on, and a runtime can still DEL. */
+  async stop(): Promise<void> {
+    const unfinished = await this.server?.stop(STOP_DEADLINE_MS);
+    this.stopping.abort(new Error("the daemon is stopping"));
+    await this.queue?.stop();
+    await this.view?.close();
+    await Promise.all(this.running);
+    await this.deps.kernel.close();
+    this.deps.log.info({ unfinished: unfinished ?? 0 }, "stopped");
+  }
+
+  private async recover(): Promise<void> {
+    const { kernel, hostNetwork, log } = this.deps;
+    const recovered = recover(readKernel(kernel));
+    this.uplinks.restore(recovered);
+    for (const { slot, poolKey } of this.uplinks.list()) this.pool.addUplink(slot, poolKey);
+    for (const { slot, unit, releasing } of recovered.units) {
+      if (this.uplinks.get(slot) === undefined) continue;
+      this.pool.hold(slot, unit);
+      if (releasing) this.pool.startRelease(slot, unit);
+    }
+    this.book.restore(recovered);
+    this.adoption.restoreCidrs(await hostNetwork.rememberedCidrs());
+    this.cleanUp(recovered);
+    if (this.uplinks.list().length > 0) await this.restoreEverything();
+    const { leases, cooling, units, dyingLinks } = recovered;
+    const counts = {
+      leases: leases.length,
+      cooling: cooling.length,
+      units: units.length,
+      dying: dyingLinks.length,
+    };
+    log.info({ ...counts, uplinks: this.uplinks.list().length }, "read back from the kernel");
+  }
+
+  /** Removes what a crash left half done. */
+  private cleanUp(recovered: Recovered): void {
+    const { kernel } = this.deps;
+    for (const { index, name } of recovered.dyingLinks) {
+      kernel.host.links.change(index, { group: DYING_GROUP });
+      this.desk.linkIsDying(name);
+    }
+    for (const route of recovered.strayRoutes) kernel.host.routes.remove(route);
+    if (recovered.strayGenuine.length > 0) {
+      kernel.nft.change(recovered.strayGenuine.map((element) => ({ op: "remove", element })));
+    }
+  }
+
+  private async restoreEverything(): Promise<readonly string[]> {
+    const written = await this.adoption.applyHost();
+    for (const lease of this.book.ready()) repair(this.deps, planPodNetwork(lease));
+    return written;
+  }
+
+  private buildGuard(): Guard {
+    const { kernel, clock, log, metrics } = this.deps;
+    return new Guard({
+      kernel,
+      clock,
+      log,
+      repaired: metrics.counter(
+        "causeway_host_network_repairs_total",
+        "Repairs of what others changed on the host.",
+      ),
+      repairs: {
+        everything: () => this.restoreEverything(),
+        podLink: (name) => {
+          const lease = this.book.findByLink(name);
+          if (lease !== undefined) repair(this.deps, planPodNetwork(lease));
+        },
+        podLinkGone: (name) => this.podLinkGone(name),
+        linkAppeared: () => this.reconciler.kickFresh(),
+        isUplink: (name) => this.uplinks.list().some(({ linkName }) => linkName === name),
+        removeForeignAddresses: () => this.adoption.removeForeignAddresses(),
+        isDamaged: (link) => {
+          const lease = this.book.findByLink(link.name);
+          return lease !== undefined && (!link.up || link.mac !== podLink(lease.attachment).hostMac);
+        },
+      },
+    });
+  }
+
+  private podLinkGone(linkName: string): void {
+    const lease = this.book.linkGone(linkName);
+    if (lease === undefined) return;
+    const { kernel, log } = this.deps;
+    kernel.nft.change(planPodNetwork(lease).genuine.map((element) => ({ op: "remove", element })));
+    log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
+  }
+
+  /** The conflist is written last, as it is what makes the node ready, and again when somebody has taken it away. */
+  private async announce(versions: readonly string[]): Promise<void> {
+    const { config, kernel, clock, log } = this.deps;
+    const aborted = new Promise<void>((resolve) =>
+      this.stopping.signal.addEventListener("abort", () => resolve()),
+    );
+    await Promise.race([this.reconciler.initialised, aborted]);
+    if (this.stopping.signal.aborted) return;
+    log.info({ slots: this.uplinks.list().map(({ slot }) => slot) }, "ready for pods");
+    while (config.conflistDir !== undefined && !this.stopping.signal.aborted) {
+      try {
+        const written = await writeConflist({ folder: config.conflistDir, bootId: kernel.bootId }, versions);
+        if (written) log.info({ folder: config.conflistDir }, "conflist written");
+      } catch (err) {
+        log.warn({ err, folder: config.conflistDir }, "conflist not written: the runtime cannot start pods");
+      }
+      await clock.sleep(CONFLIST_LOOK_MS, this.stopping.signal).catch(() => undefined);
+    }
+  }
+
+  private sources() {
+    const { metrics } = this.deps;
+    const held = metrics.gauge("causeway_pool_addresses", "Addresses held, by uplink, family and state.");
+    return {
+      problems: () => [],
+      metrics: () => {
+        for (const { slot, family, free, leased, cooling } of this.pool.summary()) {
+          for (const [state, count] of Object.entries({ free, leased, cooling })) {
+            held.set(count, { slot: String(slot), family: `ipv${family}`, state });
+          }
+        }
+        return metrics.text();
+      },
+      pool: () =>
+        poolView({ uplinks: this.uplinks, pool: this.pool, book: this.book, reconciler: this.reconciler }),
+    };
+  }
+
+  private countServed({ command, exitCode, durationMs }: Served): void {
+    this.deps.metrics
+      .histogram("causeway_cni_request_seconds", "CNI requests in the daemon, from frame to answer.")
+      .observe(durationMs / 1000, { command, result: exitCode === 0 ? "ok" : "error" });
+  }
+
+  private background(work: Promise<void>): void {
+    this.running.push(
+      work.catch((err: unknown) => this.deps.log.error({ err }, "a part of the daemon has ended: a bug")),
+    );
+  }
+}

@@ -1,0 +1,152 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { DetachRequest, Verbs } from "../cni/command.ts";
+import { encodeRequest, FRAME_LIMITS } from "../cni/frame.ts";
+import { systemClock } from "../common/clock.ts";
+import { CodedError } from "../common/errors.ts";
+import { memoryLog, simpleVerbs, socketIn, temporaryFolder } from "../test/shim/daemon.ts";
+import { buildShim, config, runShim, VALID_VARIABLES } from "../test/shim/shim.ts";
+import { until } from "../test/shim/waiting.ts";
+import { DelQueue } from "./del-queue.ts";
+
+function frame(changes: Readonly<Record<string, string>> = {}, stdin = config()): Buffer {
+  const variables = new Map(Object.entries({ CNI_COMMAND: "DEL", ...VALID_VARIABLES, ...changes }));
+  return encodeRequest({ variables, stdin: Buffer.from(stdin) });
+}
+
+/** A DEL verb that keeps who it was called for, and does what `answer` says. */
+function recordingVerbs(
+  answer: (request: DetachRequest, signal: AbortSignal) => Promise<void> = async () => undefined,
+) {
+  const deleted: string[] = [];
+  const verbs: Verbs = {
+    ...simpleVerbs,
+    DEL: async (request, signal) => {
+      deleted.push(request.attachment.containerId);
+      await answer(request, signal);
+    },
+  };
+  return { deleted, verbs };
+}
+
+type Running = { readonly queue: DelQueue; readonly lines: Record<string, unknown>[] } & AsyncDisposable;
+
+async function startQueue(folder: string, verbs: Verbs, intervalMs?: number): Promise<Running> {
+  const { log, lines } = memoryLog();
+  const queue = new DelQueue({ folder, verbs, clock: systemClock, log, ...(intervalMs && { intervalMs }) });
+  await queue.start();
+  return { queue, lines, [Symbol.asyncDispose]: () => queue.stop() };
+}
+
+/** As the shim does: written beside, then renamed. */
+function enqueue(folder: string, slot: string, bytes: Buffer | string): void {
+  writeFileSync(join(folder, ".1.tmp"), bytes);
+  renameSync(join(folder, ".1.tmp"), join(folder, slot));
+}
+
+describe("DelQueue", () => {
+  it("has drained what was there when start() resolves, and makes its folder when there is none", async () => {
+    using folder = temporaryFolder();
+    const { deleted, verbs } = recordingVerbs();
+    await using _first = await startQueue(join(folder.path, "new"), verbs);
+    expect(existsSync(join(folder.path, "new"))).toBe(true);
+    for (const id of ["aa01", "aa02"])
+      enqueue(folder.path, id === "aa01" ? "007" : "255", frame({ CNI_CONTAINERID: id }));
+    await using _second = await startQueue(folder.path, verbs);
+    expect(deleted.sort()).toEqual(["aa01", "aa02"]);
+    expect(readdirSync(folder.path)).toEqual([]);
+  });
+
+  it("drains what comes later at once, and keeps the file until the DEL has succeeded", async () => {
+    using folder = temporaryFolder();
+    const gate = Promise.withResolvers<void>();
+    const { deleted, verbs } = recordingVerbs(() => gate.promise);
+    await using _queue = await startQueue(folder.path, verbs, 3_600_000);
+    enqueue(folder.path, "000", frame());
+    await until("the DEL runs", () => deleted.length === 1);
+    expect(readdirSync(folder.path)).toEqual(["000"]);
+    gate.resolve();
+    await until("the file is gone", () => readdirSync(folder.path).length === 0);
+    expect(deleted).toEqual(["aa01"]);
+  });
+
+  it("tries a DEL that failed for now again at intervals, and others are not held up by it", async () => {
+    using folder = temporaryFolder();
+    let failures = 0;
+    const { deleted, verbs } = recordingVerbs(async (request) => {
+      if (request.attachment.containerId === "aa02") return;
+      failures += 1;
+      if (failures < 3) throw new CodedError("busy", "not now", { retry: "soon" });
+    });
+    enqueue(folder.path, "001", frame({ CNI_CONTAINERID: "aa01" }));
+    enqueue(folder.path, "002", frame({ CNI_CONTAINERID: "aa02" }));
+    await using _queue = await startQueue(folder.path, verbs, 20);
+    await until("both are done", () => readdirSync(folder.path).length === 0);
+    expect(deleted.filter((id) => id === "aa02")).toHaveLength(1);
+    expect(deleted.filter((id) => id === "aa01")).toHaveLength(3);
+  });
+
+  it("handles new files while an earlier DEL hangs, and stop() ends that one and leaves its file", async () => {
+    using folder = temporaryFolder();
+    const { deleted, verbs } = recordingVerbs((request, signal) => {
+      if (request.attachment.containerId === "aa02") return Promise.resolve();
+      return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    });
+    const { queue } = await startQueue(folder.path, verbs);
+    enqueue(folder.path, "001", frame({ CNI_CONTAINERID: "aa01" }));
+    await until("the first DEL hangs", () => deleted.length === 1);
+    enqueue(folder.path, "002", frame({ CNI_CONTAINERID: "aa02" }));
+    await until("the second is done", () => !existsSync(join(folder.path, "002")));
+    await queue.stop();
+    expect(readdirSync(folder.path)).toEqual(["001"]);
+  });
+
+  it.each([
+    ["an empty file", "000", Buffer.alloc(0)],
+    ["a file cut short", "001", frame().subarray(0, 40)],
+    ["a frame of another version", "002", Buffer.from([2, 0, 0])],
+    ["text", "003", Buffer.from("DEL aa01")],
+    ["a file past the limits", "004", Buffer.alloc(FRAME_LIMITS.stdin + FRAME_LIMITS.variables + 17)],
+    ["an ADD", "005", frame({ CNI_COMMAND: "ADD" })],
+    ["a container id that is none", "006", frame({ CNI_CONTAINERID: "../x" })],
+    ["a configuration that is no JSON", "007", frame({}, "{")],
+    ["a name that is no slot", "backup.del", frame()],
+    ["a temporary file's name that is none", "x.tmp", frame()],
+  ])("removes %s, says so, and drains the rest", async (_what, name, bytes) => {
+    using folder = temporaryFolder();
+    const { deleted, verbs } = recordingVerbs();
+    writeFileSync(join(folder.path, name), bytes);
+    mkdirSync(join(folder.path, "111"));
+    writeFileSync(join(folder.path, "111", "x"), "");
+    enqueue(folder.path, "222", frame({ CNI_CONTAINERID: "aa02" }));
+    await using queue = await startQueue(folder.path, verbs);
+    await until("the folder is empty", () => readdirSync(folder.path).length === 0);
+    expect(deleted).toEqual(["aa02"]);
+    const removed = queue.lines.filter((line) => line.msg === "a file of the DEL queue was removed");
+    expect(removed.map((line) => line.path).sort()).toEqual(
+      [join(folder.path, name), join(folder.path, "111")].sort(),
+    );
+  });
+
+  it("removes a temporary file only when its shim must be dead", async () => {
+    using folder = temporaryFolder();
+    const { verbs } = recordingVerbs();
+    for (const name of [".1.tmp", ".2.tmp"]) writeFileSync(join(folder.path, name), "half");
+    const longAgo = Date.now() / 1000 - 61;
+    utimesSync(join(folder.path, ".1.tmp"), longAgo, longAgo);
+    await using _queue = await startQueue(folder.path, verbs);
+    expect(readdirSync(folder.path)).toEqual([".2.tmp"]);
+  });
+
+  it("understands what the real shim leaves", async () => {
+    using folder = temporaryFolder();
+    const variables = { CNI_COMMAND: "DEL", CAUSEWAY_SOCKET: socketIn(folder.path), ...VALID_VARIABLES };
+    const left = await runShim(buildShim(), { variables });
+    expect(left).toMatchObject({ exitCode: 0, stdout: "" });
+    const { deleted, verbs } = recordingVerbs();
+    await using _queue = await startQueue(join(folder.path, "run", "del"), verbs);
+    expect(deleted).toEqual(["aa01"]);
+    expect(readdirSync(join(folder.path, "run", "del"))).toEqual([]);
+  });
+});

@@ -1,0 +1,182 @@
+/**
+ * Holds what is ours against others: network managers, DHCP clients, guest agents and people remove rules, flush tables, set links down, add our
+ * pool's addresses to the host. Kernel events say so; a repair follows within a moment, but never faster than a rate, so that two agents
+ * that disagree do not burn a core.
+ */
+
+import { isPodLinkName } from "../cni/pod-link.ts";
+import type { Clock } from "../common/clock.ts";
+import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX } from "../common/constants.ts";
+import type { LinkAddress } from "../common/kernel/addresses.ts";
+import type { KernelEvent } from "../common/kernel/events.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Link } from "../common/kernel/links.ts";
+import type { Route } from "../common/kernel/routes.ts";
+import type { Logger } from "../common/log.ts";
+import type { Counter } from "../common/metrics.ts";
+
+/** What a repair does; given by the daemon. All repeatable. */
+export type Repairs = {
+  /** Rules, uplinks, nft table, sysctls; then every lease. Gives what of the host's had to be written. */
+  readonly everything: () => Promise<readonly string[]>;
+  /** One pod's link: routes, neighbours, address, genuine pairs. */
+  readonly podLink: (linkName: string) => void;
+  /** The link of a lease is gone. */
+  readonly podLinkGone: (linkName: string) => void;
+  /** A link appeared or changed that may be an interface being attached. */
+  readonly linkAppeared: () => void;
+  /** True for the link of an uplink. */
+  readonly isUplink: (linkName: string) => boolean;
+  /** Removes addresses of the pool that someone put on a host link. True when there was one. */
+  readonly removeForeignAddresses: () => boolean;
+  /** True for the link of a lease that is down or has another hardware address than we gave it. */
+  readonly isDamaged: (link: Link) => boolean;
+};
+
+export type GuardDeps = {
+  readonly kernel: Kernel;
+  readonly repairs: Repairs;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly repaired: Counter;
+};
+
+/** A first repair follows at once, the next ones at most this often; doubled while they keep coming. */
+const REPAIR_EVERY_MS = { first: 50, max: 5_000 } as const;
+/** After this long without damage the rate starts again from the first step. */
+const QUIET_MS = 10_000;
+/** What sends no event (sysctls, xtables) is looked at this often. */
+const LOOK_EVERY_MS = 10_000;
+
+export class Guard {
+  private readonly deps: GuardDeps;
+  private readonly damagedPods = new Set<string>();
+  private damage: string | undefined;
+  private culprit: string | undefined;
+  private toldCulprit: string | undefined;
+  private wake: (() => void) | undefined;
+  private pauseMs: number = REPAIR_EVERY_MS.first;
+  private lastRepairAt = Number.NEGATIVE_INFINITY;
+
+  constructor(deps: GuardDeps) {
+    this.deps = deps;
+  }
+
+  /** Watches and repairs until the signal aborts. Never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    using _subscription = this.deps.kernel.events.subscribe((event) => this.notice(event));
+    while (!signal.aborted) {
+      const looked = await this.waitForDamage(signal);
+      if (signal.aborted) return;
+      await this.repair(looked);
+      await this.deps.clock.sleep(this.nextPause(), signal).catch(() => undefined);
+    }
+  }
+
+  private notice(event: KernelEvent): void {
+    switch (event.kind) {
+      case "link":
+        this.noticeLink(event.change, event.link);
+        break;
+      case "address":
+        this.noticeAddress(event.change, event.address);
+        break;
+      case "route":
+        this.noticeRoute(event.change, event.route);
+        break;
+      case "rule":
+        if (event.change === "gone" && event.rule.protocol === PROTOCOL)
+          this.damaged(`rule ${event.rule.priority} removed`);
+        break;
+      case "nft":
+        this.damaged("nft table of ours changed", event.processName);
+        break;
+      case "lost":
+        this.damaged("events of the kernel were lost");
+    }
+  }
+
+  private noticeLink(change: "set" | "gone", link: Link): void {
+    const { repairs } = this.deps;
+    if (isPodLinkName(link.name)) {
+      if (change === "gone") repairs.podLinkGone(link.name);
+      else if (repairs.isDamaged(link)) this.podDamaged(link.name);
+    } else if (repairs.isUplink(link.name)) {
+      this.damaged(`uplink ${link.name} ${change}`);
+    } else if (change === "set") {
+      repairs.linkAppeared();
+    }
+  }
+
+  private noticeAddress(change: "set" | "gone", { address }: LinkAddress): void {
+    const foreign = change === "set" && this.deps.repairs.removeForeignAddresses();
+    if (foreign || change === "gone") this.damaged(`address ${address} ${change}`);
+  }
+
+  private noticeRoute(change: "set" | "gone", { table, destination }: Route): void {
+    if (change === "gone" && isOurTable(table)) this.damaged(`route ${destination} removed`);
+    // a default or connected route through a secondary uplink would take the node's own traffic
+    else if (change === "set" && table === MAIN_TABLE) this.damaged(`route ${destination} added to main`);
+  }
+
+  private podDamaged(linkName: string): void {
+    this.damagedPods.add(linkName);
+    this.wake?.();
+  }
+
+  private damaged(what: string, processName?: string): void {
+    this.damage ??= what;
+    this.culprit ??= processName;
+    this.wake?.();
+  }
+
+  private async repair(looked: boolean): Promise<void> {
+    const { repairs, log } = this.deps;
+    const [what, who, pods] = [this.damage, this.culprit, [...this.damagedPods]];
+    this.damage = undefined;
+    this.culprit = undefined;
+    this.damagedPods.clear();
+    try {
+      for (const pod of pods) repairs.podLink(pod);
+      const written = what !== undefined || looked ? await repairs.everything() : [];
+      if (written.length + pods.length > 0)
+        this.tell(what ?? "what sends no event", who, [...pods, ...written]);
+    } catch (error) {
+      log.warn({ err: error, what }, "repair failed");
+      this.damage ??= what ?? "a repair failed";
+    }
+  }
+
+  /** Who it probably was is told once, not once per repair. */
+  private tell(what: string, who: string | undefined, restored: readonly string[]): void {
+    const { log, repaired } = this.deps;
+    repaired.add();
+    const level = who === undefined || who !== this.toldCulprit ? "warn" : "debug";
+    log[level]({ what, by: who, restored }, "the host's network was changed behind us; restored");
+    this.toldCulprit = who;
+  }
+
+  /** Resolves with true when nothing was noticed but it is time to look. */
+  private async waitForDamage(signal: AbortSignal): Promise<boolean> {
+    if (this.damage !== undefined || this.damagedPods.size > 0) return false;
+    const woken = new AbortController();
+    this.wake = () => woken.abort();
+    await this.deps.clock
+      .sleep(LOOK_EVERY_MS, AbortSignal.any([signal, woken.signal]))
+      .catch(() => undefined);
+    this.wake = undefined;
+    return !woken.signal.aborted;
+  }
+
+  private nextPause(): number {
+    const now = this.deps.clock.now();
+    const quiet = now - this.lastRepairAt > QUIET_MS;
+    this.lastRepairAt = now;
+    this.pauseMs = quiet ? REPAIR_EVERY_MS.first : Math.min(REPAIR_EVERY_MS.max, this.pauseMs * 2);
+    return this.pauseMs;
+  }
+}
+
+function isOurTable(table: number): boolean {
+  return table >= PODS_TABLE && table <= PODS_TABLE + SLOT_MAX;
+}

@@ -1,0 +1,79 @@
+/**
+ * Pods' packets through a FORWARD chain whose policy is DROP (docker, ufw and firewalld set it): three accepts of ours,
+ * before everything else but kube-proxy's own jumps, so that kube-proxy still refuses Services without endpoints. An
+ * accept in our own nft table cannot do this: another chain's drop is final.
+ */
+import { POD_LINK_PREFIX } from "../../common/constants.ts";
+import type { Family } from "../../common/ip.ts";
+import type { Xtables, XtablesChain } from "../../common/kernel/xtables.ts";
+
+const COMMENT = "-m comment --comment causeway";
+
+/** As iptables prints them. The last: NodePort to a pod of another node, which kube-proxy's nftables mode accepts nowhere. */
+export const FORWARD_ACCEPTS: readonly string[] = [
+  `-i ${POD_LINK_PREFIX}+ ${COMMENT} -j ACCEPT`,
+  `-o ${POD_LINK_PREFIX}+ ${COMMENT} -j ACCEPT`,
+  `-m conntrack --ctstate DNAT ${COMMENT} -j ACCEPT`,
+];
+
+/**
+ * Makes the accepts the first rules of every FORWARD chain in use that are not jumps of kube-proxy. Repeatable; gives the
+ * chains it had to write to. Throws KernelError.
+ */
+export async function ensureForwardAccepts(
+  xtables: Xtables,
+  families: readonly Family[],
+): Promise<XtablesChain[]> {
+  const written: XtablesChain[] = [];
+  for (const family of families) {
+    for (const backend of await xtables.backends(family)) {
+      const chain = { backend, family };
+      if (await ensureIn(xtables, chain)) written.push(chain);
+    }
+  }
+  return written;
+}
+
+async function ensureIn(xtables: Xtables, chain: XtablesChain): Promise<boolean> {
+  const rules = await xtables.readForward(chain);
+  const change = planForward(rules);
+  if (change === undefined) return false;
+  await xtables.changeForward(chain, change);
+  return true;
+}
+
+/** What to change in a FORWARD chain with these rules; undefined when nothing. Pure. */
+export function planForward(
+  rules: readonly string[],
+):
+  | { readonly remove: readonly string[]; readonly insert: readonly string[]; readonly position: number }
+  | undefined {
+  const position = firstIndexNot(rules, isKubeProxyJump);
+  const there = rules.slice(position, position + FORWARD_ACCEPTS.length);
+  const remove = rules.filter(isOurs);
+  if (remove.length === FORWARD_ACCEPTS.length && there.every((rule, at) => rule === FORWARD_ACCEPTS[at])) {
+    return undefined;
+  }
+  return {
+    remove,
+    insert: FORWARD_ACCEPTS,
+    position: firstIndexNot(
+      rules.filter((rule) => !isOurs(rule)),
+      isKubeProxyJump,
+    ),
+  };
+}
+
+/** Ours are known by their comment, also those of an older version. */
+function isOurs(rule: string): boolean {
+  return rule.includes(COMMENT);
+}
+
+function isKubeProxyJump(rule: string): boolean {
+  return /-j KUBE-/.test(rule);
+}
+
+function firstIndexNot(rules: readonly string[], test: (rule: string) => boolean): number {
+  const index = rules.findIndex((rule) => !test(rule));
+  return index < 0 ? rules.length : index;
+}

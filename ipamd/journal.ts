@@ -1,0 +1,69 @@
+/**
+ * The kernel is the journal. The type of a route in the pods table is the state of an address; a pod link's alias is its lease; the
+ * map that marks packets by source says which uplink holds a unit. Nothing is written to disk, and a reboot starts empty.
+ */
+
+import { claimOf } from "../cni/pod-network.ts";
+import { METRIC, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import type { FaultPoints } from "../common/fault-points.ts";
+import type { Cidr, IpAddress } from "../common/ip.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Route } from "../common/kernel/routes.ts";
+
+export class Journal {
+  private readonly kernel: Kernel;
+  private readonly points: FaultPoints;
+
+  constructor(kernel: Kernel, points: FaultPoints) {
+    this.kernel = kernel;
+    this.points = points;
+  }
+
+  /** Reserved from now on, also after a crash. Repeatable. */
+  claim(addresses: readonly IpAddress[]): void {
+    for (const address of addresses) {
+      this.points.reach("journal.claim");
+      this.kernel.host.routes.add(claimOf(address));
+    }
+  }
+
+  /** Free from now on. Idempotent. */
+  unclaim(address: IpAddress): void {
+    this.points.reach("journal.unclaim");
+    this.kernel.host.routes.remove(claimOf(address));
+  }
+
+  /** The unit is held and free to give, by that uplink. The map comes first: a unit that is not in it would be routed wrongly. */
+  hold(slot: number, unit: Cidr): void {
+    this.points.reach("journal.hold-map");
+    this.kernel.nft.change([{ op: "add", element: { set: "uplink", unit, slot } }]);
+    this.points.reach("journal.hold-route");
+    this.kernel.host.routes.add(heldRoute(unit));
+  }
+
+  /** The unit goes back to the cloud: nothing takes it, callers fail fast. Repeatable. */
+  startRelease(unit: Cidr): void {
+    this.points.reach("journal.release");
+    this.kernel.host.routes.replace(releasingRoute(unit));
+    this.kernel.host.routes.remove(heldRoute(unit));
+  }
+
+  /** The cloud does not list the unit any more. Idempotent. */
+  drop(slot: number, unit: Cidr): void {
+    this.points.reach("journal.drop-route");
+    this.kernel.host.routes.remove(heldRoute(unit));
+    this.kernel.host.routes.remove(releasingRoute(unit));
+    this.points.reach("journal.drop-map");
+    this.kernel.nft.change([{ op: "remove", element: { set: "uplink", unit, slot } }]);
+  }
+}
+
+/** `blackhole` of a unit: held, free to give. */
+export function heldRoute(unit: Cidr): Route {
+  return { destination: unit, table: PODS_TABLE, type: "blackhole", protocol: PROTOCOL, metric: METRIC.unit };
+}
+
+/** `prohibit` of a unit: being released. A metric of its own, so that both can stand for a moment. */
+export function releasingRoute(unit: Cidr): Route {
+  return { ...heldRoute(unit), type: "prohibit", metric: METRIC.unit - 1 };
+}

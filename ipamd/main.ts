@@ -1,0 +1,77 @@
+/** The daemon's process: reads its configuration, builds the parts, runs until a signal, and exits with a code. */
+import { readFileSync } from "node:fs";
+import { systemClock } from "../common/clock.ts";
+import { describeError } from "../common/errors.ts";
+import { noFaultPoints } from "../common/fault-points.ts";
+import { kernelPeerCredentials } from "../common/kernel/peer-credentials.ts";
+import { openKernel } from "../common/kernel/real-kernel.ts";
+import { ProgramXtables } from "../common/kernel/xtables.ts";
+import { buildLogger, type Logger } from "../common/log.ts";
+import { Metrics } from "../common/metrics.ts";
+import { openCloud } from "../providers/registry.ts";
+import { type Config, readConfig } from "./config.ts";
+import { crashingPoints } from "./crash-points.ts";
+import { Daemon } from "./daemon.ts";
+import { KernelHostNetwork } from "./host-network/kernel-host-network.ts";
+import { parseSettings, type RawSettings, type Settings } from "./settings.ts";
+
+async function main(): Promise<void> {
+  const config = readConfig();
+  const log = buildLogger({ level: config.logLevel });
+  const settings = loadSettings(config);
+  log.info({ config, settings }, "starting");
+  const metrics = new Metrics();
+  const kernel = await openKernel();
+  const { cloud, clusterName: cluster, cloudApi } = config;
+  const daemon = new Daemon({
+    config,
+    settings,
+    kernel,
+    peers: kernelPeerCredentials(),
+    network: await openCloud(cloud, { cluster, ...cloudApi, clock: systemClock, log, metrics }),
+    hostNetwork: new KernelHostNetwork({ kernel, xtables: new ProgramXtables(), settings, log }),
+    clock: systemClock,
+    log,
+    metrics,
+    points: config.crashAt === undefined ? noFaultPoints : crashingPoints(config.crashAt),
+  });
+  await daemon.start();
+  const signal = await nextSignal();
+  log.info({ signal }, "stopping");
+  await daemon.stop();
+}
+
+function loadSettings(config: Config): Settings {
+  const raw =
+    config.settingsPath === undefined
+      ? {}
+      : (JSON.parse(readFileSync(config.settingsPath, "utf8")) as RawSettings);
+  const parsed = parseSettings(raw);
+  if ("settings" in parsed) return parsed.settings;
+  throw new Error(`settings of ${config.settingsPath}: ${parsed.problems.join("; ")}`);
+}
+
+function nextSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+/** A bug must end the process: the kernel keeps everything, and a fresh start is what has been tested. */
+function endOnBugs(log: Logger): void {
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (err: unknown) => {
+      log.error({ err }, "a bug; the process ends");
+      process.exit(70);
+    });
+  }
+}
+
+endOnBugs(buildLogger());
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  buildLogger().error({ err: error }, describeError(error));
+  process.exit(1);
+}

@@ -1,0 +1,137 @@
+/**
+ * What to ask of the cloud: a pure function of what the pool needs, what the cloud says, and what the instance can carry. A fixed
+ * spare for now; growth by blocks and shrinking come with the warm pool.
+ */
+import type { InterfaceId, PoolKey, SubnetId } from "../common/ids.ts";
+import type { Family } from "../common/ip.ts";
+import type { Capabilities, CloudInterface, CloudView, UnitRequest } from "../providers/provider.ts";
+import type { ShelfSummary } from "./pool.ts";
+
+export type PlanInput = {
+  readonly key: PoolKey;
+  readonly families: readonly Family[];
+  /** Attachments that wait for an address now. */
+  readonly waiting: number;
+  /** Addresses per family to have free beyond that. */
+  readonly spare: number;
+  readonly shelves: readonly ShelfSummary[];
+  readonly view: CloudView;
+  readonly capabilities: Capabilities;
+  /** The slot of an interface that is an uplink already. */
+  readonly slotOf: (id: InterfaceId) => number | undefined;
+  /** Subnets that said they are full, remembered for a while. */
+  readonly fullSubnets: ReadonlySet<SubnetId>;
+};
+
+export type Action =
+  | { readonly kind: "assign"; readonly interfaceId: InterfaceId; readonly request: UnitRequest }
+  | {
+      readonly kind: "create";
+      readonly key: PoolKey;
+      readonly subnetId: SubnetId;
+      readonly cardIndex: number;
+      readonly units: readonly UnitRequest[];
+    };
+
+export type Plan = {
+  readonly actions: readonly Action[];
+  /** Pods that cannot be served by anything more, and the limit that stops it. Absent when all can be. */
+  readonly limit?: string;
+};
+
+export function plan(input: PlanInput): Plan {
+  const actions: Action[] = [];
+  let shortage = input.waiting + input.spare - freeSets(input);
+  const carriers = input.view.interfaces.filter((candidate) => carries(input, candidate));
+  for (const carrier of carriers) {
+    if (shortage <= 0) break;
+    if (carrier.state !== "attached" || input.fullSubnets.has(carrier.subnet.id)) continue;
+    const { added, requests } = growInterface(input, carrier, shortage);
+    actions.push(
+      ...requests.map((request): Action => ({ kind: "assign", interfaceId: carrier.id, request })),
+    );
+    shortage -= added;
+  }
+  // one that is being attached will bring room: no second one beside it
+  const arriving = carriers.some(({ state }) => state === "attaching");
+  if (shortage <= 0 || arriving) return { actions };
+  return addInterface(input, actions, shortage);
+}
+
+/** How many attachments could be served now: on each uplink the family with the fewest free decides. */
+function freeSets(input: PlanInput): number {
+  const slots = new Set(input.shelves.filter(({ key }) => key === input.key).map(({ slot }) => slot));
+  let sum = 0;
+  for (const slot of slots) sum += Math.min(...input.families.map((family) => free(input, slot, family)));
+  return sum;
+}
+
+function growInterface(
+  input: PlanInput,
+  carrier: CloudInterface,
+  shortage: number,
+): { readonly added: number; readonly requests: readonly UnitRequest[] } {
+  const slot = input.slotOf(carrier.id);
+  if (slot === undefined) return { added: 0, requests: [] };
+  const have = input.families.map((family) => free(input, slot, family));
+  const sets = Math.min(...have);
+  const reachable = input.families.map(
+    (family, index) => room(input, carrier, family) + (have[index] ?? 0) - sets,
+  );
+  const added = Math.max(0, Math.min(shortage, ...reachable));
+  const requests = input.families
+    .map((family, index) => single(family, sets + added - (have[index] ?? 0)))
+    .filter(({ count }) => count > 0);
+  return { added, requests };
+}
+
+function addInterface(input: PlanInput, actions: readonly Action[], shortage: number): Plan {
+  const { capabilities, view } = input;
+  if (!capabilities.canAddInterfaces)
+    return { actions, limit: "this cloud cannot add an interface to a running instance" };
+  const card = capabilities.cards.find(
+    ({ index, interfacesMax }) =>
+      view.interfaces.filter(({ cardIndex }) => cardIndex === index).length < interfacesMax,
+  );
+  if (card === undefined) return { actions, limit: fullInstance(input) };
+  const subnet = view.interfaces.find(({ isPrimary }) => isPrimary)?.subnet;
+  if (subnet === undefined) return { actions, limit: "the primary interface is not known yet" };
+  if (input.fullSubnets.has(subnet.id)) return { actions, limit: `subnet ${subnet.id} has no free address` };
+  const count = Math.min(shortage, ...input.families.map((family) => capabilities.unitsPerInterface[family]));
+  const units = input.families.map((family) => single(family, count));
+  const create: Action = {
+    kind: "create",
+    key: input.key,
+    subnetId: subnet.id,
+    cardIndex: card.index,
+    units,
+  };
+  return { actions: [...actions, create] };
+}
+
+function fullInstance({ capabilities, view }: PlanInput): string {
+  const interfacesMax = capabilities.cards.reduce((sum, card) => sum + card.interfacesMax, 0);
+  const { 4: perInterface } = capabilities.unitsPerInterface;
+  return (
+    `the instance is full: ${view.interfaces.length} of ${interfacesMax} interfaces with ` +
+    `${perInterface} addresses for pods each are in use`
+  );
+}
+
+function carries(input: PlanInput, candidate: CloudInterface): boolean {
+  if (candidate.ownership === "foreign" || candidate.poolKey !== input.key) return false;
+  return input.capabilities.cards.some(({ index }) => index === candidate.cardIndex);
+}
+
+function free(input: PlanInput, slot: number, family: Family): number {
+  return input.shelves.find((shelf) => shelf.slot === slot && shelf.family === family)?.free ?? 0;
+}
+
+function room(input: PlanInput, carrier: CloudInterface, family: Family): number {
+  const used = [...carrier.units, ...carrier.foreignUnits].filter((unit) => unit.family === family).length;
+  return Math.max(0, input.capabilities.unitsPerInterface[family] - used);
+}
+
+function single(family: Family, count: number): UnitRequest {
+  return { family, prefixLength: family === 4 ? 32 : 128, count };
+}

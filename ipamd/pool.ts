@@ -1,0 +1,161 @@
+/**
+ * The addresses this node holds and what each is doing. No I/O and no clock: the journal records, the reconciler acts. Pools have keys from
+ * the start (a set of subnets and of security groups); an uplink belongs to one key.
+ */
+import type { PoolKey } from "../common/ids.ts";
+import type { Cidr, Family, IpAddress } from "../common/ip.ts";
+import { UnitBook } from "./unit-book.ts";
+
+/** An uplink's part of the pool. */
+type Shelf = {
+  readonly slot: number;
+  readonly key: PoolKey;
+  readonly books: Readonly<Record<Family, UnitBook>>;
+  /** Units on their way back to the cloud: nothing is taken from them. */
+  readonly releasing: Map<string, Cidr>;
+};
+
+/** One address per wanted family, all on one uplink. */
+export type Assigned = { readonly slot: number; readonly addresses: readonly IpAddress[] };
+
+export type ShelfSummary = {
+  readonly slot: number;
+  readonly key: PoolKey;
+  readonly family: Family;
+  readonly units: number;
+  readonly free: number;
+  readonly leased: number;
+  readonly cooling: number;
+};
+
+export class Pool {
+  private readonly shelves = new Map<number, Shelf>();
+
+  /** Declares an uplink. Idempotent; throws when the slot has another key. */
+  addUplink(slot: number, key: PoolKey): void {
+    const shelf = this.shelves.get(slot);
+    if (shelf === undefined) {
+      this.shelves.set(slot, {
+        slot,
+        key,
+        books: { 4: new UnitBook(), 6: new UnitBook() },
+        releasing: new Map(),
+      });
+    } else if (shelf.key !== key) {
+      throw new Error(`uplink ${slot} belongs to pool ${shelf.key}, not ${key}`);
+    }
+  }
+
+  /** Idempotent. Throws for an undeclared slot, and for a unit that overlaps one of another uplink. */
+  hold(slot: number, unit: Cidr): void {
+    for (const [other, shelf] of this.shelves) {
+      const clash =
+        other !== slot && shelf.books[unit.family].heldUnits().find((held) => held.overlaps(unit));
+      if (clash) throw new Error(`unit ${unit} of uplink ${slot} overlaps ${clash} of uplink ${other}`);
+    }
+    this.shelf(slot).books[unit.family].hold(unit);
+  }
+
+  /** Removes a unit none of whose addresses is leased or cooling. */
+  drop(slot: number, unit: Cidr): void {
+    const shelf = this.shelf(slot);
+    shelf.books[unit.family].drop(unit);
+    shelf.releasing.delete(unit.toString());
+  }
+
+  /** From now on nothing is taken from the unit. */
+  startRelease(slot: number, unit: Cidr): void {
+    const shelf = this.shelf(slot);
+    shelf.books[unit.family].drop(unit);
+    shelf.releasing.set(unit.toString(), unit);
+  }
+
+  /** Takes one free address per family from the first uplink of the key that has all of them; undefined when none has. */
+  assign(key: PoolKey, families: readonly Family[]): Assigned | undefined {
+    for (const shelf of this.shelvesOf(key)) {
+      if (!families.every((family) => shelf.books[family].freeCount() > 0)) continue;
+      const addresses = families.map((family) => shelf.books[family].take());
+      if (addresses.every((address) => address !== undefined)) return { slot: shelf.slot, addresses };
+      // a count that promised what take() could not give would be a bug of UnitBook
+      throw new Error(`uplink ${shelf.slot} counts free addresses that it does not have`);
+    }
+    return undefined;
+  }
+
+  /** Records that an address is leased, cooling or excluded, as found in the kernel. False when no uplink holds it. */
+  mark(address: IpAddress, use: "leased" | "cooling" | "excluded"): boolean {
+    const book = this.bookOf(address);
+    book?.set(address, use);
+    return book !== undefined;
+  }
+
+  /** Leased to cooling. Idempotent. */
+  cool(address: IpAddress): void {
+    const book = this.bookOf(address);
+    if (book?.use(address) === "leased") book.set(address, "cooling");
+  }
+
+  /** Leased or cooling to free. Idempotent. */
+  free(address: IpAddress): void {
+    const book = this.bookOf(address);
+    if (book?.use(address) !== "excluded") book?.free(address);
+  }
+
+  use(address: IpAddress): "free" | "leased" | "cooling" | "excluded" | undefined {
+    const book = this.bookOf(address);
+    return book === undefined ? undefined : (book.use(address) ?? "free");
+  }
+
+  /** The uplink that holds an address. */
+  slotOf(address: IpAddress): number | undefined {
+    for (const shelf of this.shelves.values())
+      if (shelf.books[address.family].holds(address)) return shelf.slot;
+    return undefined;
+  }
+
+  units(slot: number): Cidr[] {
+    const shelf = this.shelves.get(slot);
+    return shelf === undefined ? [] : [...shelf.books[4].heldUnits(), ...shelf.books[6].heldUnits()];
+  }
+
+  releasing(slot: number): Cidr[] {
+    return [...(this.shelves.get(slot)?.releasing.values() ?? [])];
+  }
+
+  addressesIn(use: "leased" | "cooling" | "excluded"): IpAddress[] {
+    return [...this.shelves.values()].flatMap(({ books }) => [
+      ...books[4].addressesIn(use),
+      ...books[6].addressesIn(use),
+    ]);
+  }
+
+  /** One row per uplink and family, by slot. */
+  summary(): ShelfSummary[] {
+    return [...this.shelves.values()].flatMap(({ slot, key, books }) =>
+      ([4, 6] as const).map((family) => ({
+        slot,
+        key,
+        family,
+        units: books[family].heldUnits().length,
+        free: books[family].freeCount(),
+        leased: books[family].addressesIn("leased").length,
+        cooling: books[family].addressesIn("cooling").length,
+      })),
+    );
+  }
+
+  private shelvesOf(key: PoolKey): Shelf[] {
+    return [...this.shelves.values()].filter((shelf) => shelf.key === key).sort((a, b) => a.slot - b.slot);
+  }
+
+  private shelf(slot: number): Shelf {
+    const shelf = this.shelves.get(slot);
+    if (shelf === undefined) throw new Error(`no uplink has slot ${slot}`);
+    return shelf;
+  }
+
+  private bookOf(address: IpAddress): UnitBook | undefined {
+    const slot = this.slotOf(address);
+    return slot === undefined ? undefined : this.shelves.get(slot)?.books[address.family];
+  }
+}

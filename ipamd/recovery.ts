@@ -1,0 +1,98 @@
+/**
+ * What the journal says at start: one link dump, one dump of the pods table per family, one of the nft elements. Pure but for
+ * readKernel(); needs neither the cloud nor the API server.
+ */
+
+import { type LeaseRecord, parseLeaseAlias } from "../cni/lease-alias.ts";
+import { isPodLinkName } from "../cni/pod-link.ts";
+import { DYING_GROUP, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import type { Cidr, IpAddress } from "../common/ip.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Link } from "../common/kernel/links.ts";
+import type { NftElement } from "../common/kernel/nft.ts";
+import type { Route } from "../common/kernel/routes.ts";
+import { parseUplinkAlias, type UplinkRecord } from "./uplink.ts";
+
+/** The kernel's objects that hold our state. */
+export type KernelState = {
+  readonly links: readonly Link[];
+  /** Of the pods table, with our protocol. */
+  readonly routes: readonly Route[];
+  readonly units: readonly Extract<NftElement, { set: "uplink" }>[];
+  readonly genuine: readonly Extract<NftElement, { set: "genuine" }>[];
+};
+
+export type RecoveredLease = { readonly record: LeaseRecord; readonly link: Link };
+
+export type Recovered = {
+  /** Links that carry an uplink's record. */
+  readonly uplinks: readonly { readonly record: UplinkRecord; readonly link: Link }[];
+  readonly units: readonly { readonly slot: number; readonly unit: Cidr; readonly releasing: boolean }[];
+  /** Pods that run: their link is there and says ready. */
+  readonly leases: readonly RecoveredLease[];
+  /** Reserved addresses without a running pod: each starts its full cooling period again, as routes carry no time. */
+  readonly cooling: readonly IpAddress[];
+  /** Links of ours whose ADD did not finish or whose DEL had begun: to be removed. */
+  readonly dyingLinks: readonly Link[];
+  /** Unicast routes of pods that no lease accounts for: to be removed. */
+  readonly strayRoutes: readonly Route[];
+  /** Pairs of links that no lease accounts for: to be removed. */
+  readonly strayGenuine: readonly NftElement[];
+};
+
+export function readKernel(kernel: Kernel): KernelState {
+  const elements = [...kernel.nft.list("uplink"), ...kernel.nft.list("genuine")];
+  return {
+    links: kernel.host.links.list(),
+    routes: ([4, 6] as const).flatMap((family) =>
+      kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
+    ),
+    units: elements.filter((element) => element.set === "uplink"),
+    genuine: elements.filter((element) => element.set === "genuine"),
+  };
+}
+
+export function recover(state: KernelState): Recovered {
+  const podLinks = state.links.filter(({ name, kind }) => kind === "veth" && isPodLinkName(name));
+  const leases: RecoveredLease[] = [];
+  const dyingLinks: Link[] = [];
+  for (const link of podLinks) {
+    const record = link.alias === undefined ? undefined : parseLeaseAlias(link.alias);
+    if (record?.state === "ready" && link.group !== DYING_GROUP) leases.push({ record, link });
+    // an alias that we cannot read is somebody's note on a link of our name: not ours to remove
+    else if (link.alias === undefined || record !== undefined) dyingLinks.push(link);
+  }
+  const leased = new Map<string, number>();
+  for (const { record, link } of leases) {
+    for (const address of addressesOf(record)) leased.set(address.toString(), link.index);
+  }
+  const leaseLinks = new Set(leases.map(({ link }) => link.name));
+  return {
+    uplinks: state.links.flatMap((link) => {
+      const record = link.alias === undefined ? undefined : parseUplinkAlias(link.alias);
+      return record === undefined ? [] : [{ record, link }];
+    }),
+    units: recoverUnits(state),
+    leases,
+    cooling: state.routes
+      .filter(({ type, destination }) => type === "unreachable" && !leased.has(destination.first.toString()))
+      .map(({ destination }) => destination.first),
+    dyingLinks,
+    strayRoutes: state.routes.filter(
+      ({ type, destination, linkIndex }) =>
+        type === "unicast" && leased.get(destination.first.toString()) !== linkIndex,
+    ),
+    strayGenuine: state.genuine.filter(({ link }) => !leaseLinks.has(link)),
+  };
+}
+
+function recoverUnits(state: KernelState): Recovered["units"] {
+  const releasing = new Set(
+    state.routes.filter(({ type }) => type === "prohibit").map(({ destination }) => destination.toString()),
+  );
+  return state.units.map(({ slot, unit }) => ({ slot, unit, releasing: releasing.has(unit.toString()) }));
+}
+
+export function addressesOf(record: { readonly ipv4?: IpAddress; readonly ipv6?: IpAddress }): IpAddress[] {
+  return [record.ipv4, record.ipv6].filter((address) => address !== undefined);
+}

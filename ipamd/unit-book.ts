@@ -1,0 +1,108 @@
+import type { Cidr, IpAddress } from "../common/ip.ts";
+
+/** What an address of a unit is doing. Free ones are not recorded: a /80 has 2^48. */
+export type Use = "leased" | "cooling" | "excluded";
+
+/**
+ * The addresses of one family on one uplink: units that are held, and what is not free of them. Addresses never given before come first,
+ * then the one that has been free longest, so that reuse is as late as it can be.
+ */
+export class UnitBook {
+  private readonly units = new Map<string, { readonly unit: Cidr; next: bigint }>();
+  private readonly uses = new Map<string, { readonly address: IpAddress; use: Use }>();
+  /** Given before and free again, longest free first. May hold addresses that are no longer free or held: checked when taken. */
+  private readonly returned = new Map<string, IpAddress>();
+
+  /** Idempotent. */
+  hold(unit: Cidr): void {
+    const key = unit.toString();
+    if (!this.units.has(key)) this.units.set(key, { unit, next: firstOffset(unit) });
+  }
+
+  /** Forgets a unit. Throws when one of its addresses is leased or cooling: that would lose it. */
+  drop(unit: Cidr): void {
+    for (const { address, use } of this.uses.values()) {
+      if (use !== "excluded" && unit.contains(address)) {
+        throw new Error(`unit ${unit} cannot be dropped: ${address} is ${use}`);
+      }
+    }
+    this.units.delete(unit.toString());
+  }
+
+  /** A free address, now leased; undefined when there is none. */
+  take(): IpAddress | undefined {
+    const address = this.takeFresh() ?? this.takeReturned();
+    if (address !== undefined) this.set(address, "leased");
+    return address;
+  }
+
+  /** Records what an address does, whatever it did before: what the kernel shows at start. */
+  set(address: IpAddress, use: Use): void {
+    this.uses.set(address.toString(), { address, use });
+  }
+
+  use(address: IpAddress): Use | undefined {
+    return this.uses.get(address.toString())?.use;
+  }
+
+  /** Makes an address free again. Idempotent. */
+  free(address: IpAddress): void {
+    const key = address.toString();
+    if (this.uses.delete(key)) this.returned.set(key, address);
+  }
+
+  holds(address: IpAddress): boolean {
+    for (const { unit } of this.units.values()) if (unit.contains(address)) return true;
+    return false;
+  }
+
+  heldUnits(): Cidr[] {
+    return [...this.units.values()].map(({ unit }) => unit);
+  }
+
+  /** Addresses with that use, in no order. */
+  addressesIn(use: Use): IpAddress[] {
+    return [...this.uses.values()].filter((entry) => entry.use === use).map(({ address }) => address);
+  }
+
+  /** How many could be taken now; saturates at 2^53 - 1. */
+  freeCount(): number {
+    let count = 0n;
+    for (const { unit } of this.units.values()) count += unit.size - firstOffset(unit);
+    for (const { address } of this.uses.values()) if (this.isUsable(address)) count -= 1n;
+    return count > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(count);
+  }
+
+  private takeFresh(): IpAddress | undefined {
+    for (const entry of this.units.values()) {
+      for (; entry.next < entry.unit.size; entry.next += 1n) {
+        const address = entry.unit.first.plus(entry.next);
+        const key = address.toString();
+        if (this.uses.has(key) || this.returned.has(key)) continue;
+        entry.next += 1n;
+        return address;
+      }
+    }
+    return undefined;
+  }
+
+  private takeReturned(): IpAddress | undefined {
+    for (const [key, address] of this.returned) {
+      this.returned.delete(key);
+      if (!this.uses.has(key) && this.isUsable(address)) return address;
+    }
+    return undefined;
+  }
+
+  private isUsable(address: IpAddress): boolean {
+    for (const { unit } of this.units.values()) {
+      if (unit.contains(address)) return address.value - unit.first.value >= firstOffset(unit);
+    }
+    return false;
+  }
+}
+
+/** The first address of an IPv6 block is its subnet-router anycast address (RFC 4291 section 2.6.1): never given to a pod. */
+function firstOffset(unit: Cidr): bigint {
+  return unit.family === 6 && !unit.isSingle ? 1n : 0n;
+}

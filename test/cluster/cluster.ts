@@ -1,0 +1,190 @@
+/**
+ * Nodes as users have them, on the embedded AWS: one instance and one real daemon per node, each in its own network namespace; pods by the
+ * real plugin. For the demo and for tests of the whole.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { Server } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { SubnetId } from "../../common/ids.ts";
+import { Cidr, type IpAddress } from "../../common/ip.ts";
+import { type Ec2, startEc2 } from "../cloudsim/aws/ec2.ts";
+import { primaryOf } from "../cloudsim/aws/model/launch.ts";
+import type { Instance } from "../cloudsim/aws/model/resources.ts";
+import type { NetworkSpec } from "../cloudsim/data-plane.ts";
+import { buildVpc, type NodeProfile, type Place, type Vpc } from "../cloudsim/vpc/index.ts";
+import { DaemonProcess } from "./daemon-process.ts";
+import { serveInNetns } from "./listen-in.ts";
+import { type AddedSandbox, Runtime } from "./runtime.ts";
+
+/** Two zones with a subnet each, dual stack. */
+export function twoZones(id: string): NetworkSpec {
+  return {
+    id,
+    cidrs: [Cidr.parse("10.0.0.0/16"), Cidr.parse("2001:db8:a::/56")],
+    subnets: [
+      {
+        id: "subnet-a" as SubnetId,
+        zone: "eu-west-1a",
+        ipv4: Cidr.parse("10.0.0.0/24"),
+        ipv6: Cidr.parse("2001:db8:a:0::/64"),
+      },
+      {
+        id: "subnet-b" as SubnetId,
+        zone: "eu-west-1b",
+        ipv4: Cidr.parse("10.0.1.0/24"),
+        ipv6: Cidr.parse("2001:db8:a:1::/64"),
+      },
+    ],
+  };
+}
+
+export type NodeSpec = {
+  readonly name: string;
+  readonly subnetId: string;
+  readonly instanceType: string;
+  readonly profile: NodeProfile;
+  readonly publicIpv4?: string;
+};
+
+const EC2_PORT = 9100;
+const IMDS_PORT = 9101;
+
+export class Cluster implements AsyncDisposable {
+  readonly vpc: Vpc;
+  readonly ec2: Ec2;
+  readonly nodes: ClusterNode[] = [];
+  readonly folder: string;
+  private readonly doors: Server[];
+  private readonly servers: { ec2?: Server; readonly imds: Map<Instance, Server> };
+
+  private constructor(
+    vpc: Vpc,
+    ec2: Ec2,
+    doors: Server[],
+    servers: { ec2?: Server; imds: Map<Instance, Server> },
+  ) {
+    this.vpc = vpc;
+    this.ec2 = ec2;
+    this.doors = doors;
+    this.servers = servers;
+    this.folder = mkdtempSync(path.join(tmpdir(), "causeway-"));
+  }
+
+  /** The cloud, without a node. Call from inside namespaces of your own (test/in-namespaces.sh). */
+  static async build(network: NetworkSpec): Promise<Cluster> {
+    const vpc = buildVpc(network);
+    const servers: { ec2?: Server; imds: Map<Instance, Server> } = { imds: new Map() };
+    const ec2 = await startEc2({
+      network,
+      dataPlane: vpc,
+      attachMs: 50,
+      listen: async (server, role) => {
+        if (role.kind === "ec2") servers.ec2 = server;
+        else servers.imds.set(role.instance, server);
+        return `http://127.0.0.1:${role.kind === "ec2" ? EC2_PORT : IMDS_PORT}`;
+      },
+    });
+    return new Cluster(vpc, ec2, [], servers);
+  }
+
+  /** An instance as its first boot leaves it: primary interface configured, no daemon yet. */
+  async addNode(spec: NodeSpec): Promise<ClusterNode> {
+    const place = this.vpc.addNode({ name: spec.name, profile: spec.profile });
+    const instance = await this.ec2.addInstance({
+      subnetId: spec.subnetId,
+      type: spec.instanceType,
+      name: spec.name,
+      ...(spec.publicIpv4 === undefined ? {} : { publicIpv4: spec.publicIpv4 }),
+    });
+    await this.openDoors(place, instance);
+    const primary = primaryOf(this.ec2.account, instance);
+    const {
+      primaryIpv4: ipv4,
+      ipv6: [ipv6],
+    } = primary;
+    if (ipv6 === undefined) throw new Error(`instance ${instance.id} has no IPv6 address`);
+    this.vpc.boot(spec.name, "eth0", { ipv4, ipv6 });
+    const node = new ClusterNode(this, spec, place, instance, { ipv4, ipv6 });
+    this.nodes.push(node);
+    return node;
+  }
+
+  private async openDoors(place: Place, instance: Instance): Promise<void> {
+    const keep = (door: Server) => this.doors.push(door);
+    const imds = this.servers.imds.get(instance);
+    if (this.servers.ec2 === undefined || imds === undefined) throw new Error("the cloud has no servers");
+    await serveInNetns(this.servers.ec2, place.netnsPath, EC2_PORT, keep);
+    await serveInNetns(imds, place.netnsPath, IMDS_PORT, keep);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.daemon?.stop("SIGKILL")));
+    for (const door of this.doors) door.close();
+    await this.ec2.close();
+    this.vpc[Symbol.dispose]();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export type PodOf = AddedSandbox & { readonly node: ClusterNode; readonly addMs: number };
+
+export class ClusterNode {
+  readonly name: string;
+  readonly place: Place;
+  readonly instance: Instance;
+  /** The node's own. */
+  readonly addresses: { readonly ipv4: IpAddress; readonly ipv6: IpAddress };
+  readonly runtime: Runtime;
+  readonly socketPath: string;
+  readonly pods: PodOf[] = [];
+  daemon: DaemonProcess | undefined;
+  private readonly cluster: Cluster;
+
+  constructor(
+    cluster: Cluster,
+    spec: NodeSpec,
+    place: Place,
+    instance: Instance,
+    addresses: ClusterNode["addresses"],
+  ) {
+    this.cluster = cluster;
+    this.name = spec.name;
+    this.place = place;
+    this.instance = instance;
+    this.addresses = addresses;
+    this.socketPath = path.join(cluster.folder, spec.name, "ipamd.sock");
+    this.runtime = new Runtime(this.socketPath);
+  }
+
+  /** Starts the daemon; resolves once it serves. `until` waits for more: "ready for pods" after the cloud has answered. */
+  async startDaemon(
+    until: "serving" | "ready for pods" = "ready for pods",
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<DaemonProcess> {
+    const settings = path.join(this.cluster.folder, `${this.name}.json`);
+    writeFileSync(settings, JSON.stringify({ "ip-families": "ipv4,ipv6" }));
+    this.daemon = DaemonProcess.start(this.place.netnsPath, {
+      CAUSEWAY_CLOUD: "aws",
+      CAUSEWAY_CLUSTER: "demo",
+      CAUSEWAY_SOCKET: this.socketPath,
+      CAUSEWAY_CONFLIST_DIR: path.join(this.cluster.folder, this.name, "net.d"),
+      CAUSEWAY_INSPECT: "127.0.0.1:9197",
+      CAUSEWAY_SETTINGS: settings,
+      AWS_ENDPOINT_URL_EC2: `http://127.0.0.1:${EC2_PORT}`,
+      AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://127.0.0.1:${IMDS_PORT}`,
+      ...environment,
+    });
+    await this.daemon.logged(until);
+    return this.daemon;
+  }
+
+  /** A new pod by the real plugin. */
+  async addPod(name: string): Promise<PodOf> {
+    const place = this.cluster.vpc.addPlace(name);
+    const { durationMs, ...added } = await this.runtime.add(this.runtime.sandbox(name, place.netnsPath));
+    const pod = { ...added, node: this, addMs: durationMs };
+    this.pods.push(pod);
+    return pod;
+  }
+}

@@ -1,0 +1,189 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type AddDeps, addPod } from "../../cni/add.ts";
+import { AttachmentDesk } from "../../cni/attachment-desk.ts";
+import { delPod } from "../../cni/del.ts";
+import { systemClock } from "../../common/clock.ts";
+import { DYING_GROUP, POD_LINK_PREFIX } from "../../common/constants.ts";
+import { noFaultPoints } from "../../common/fault-points.ts";
+import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
+import { Cidr } from "../../common/ip.ts";
+import type { Kernel } from "../../common/kernel/kernel.ts";
+import { openKernel } from "../../common/kernel/real-kernel.ts";
+import { memoryLogger } from "../../common/log.ts";
+import { Journal } from "../../ipamd/journal.ts";
+import { LeaseBook } from "../../ipamd/lease-book.ts";
+import { Pool } from "../../ipamd/pool.ts";
+import { readKernel, recover } from "../../ipamd/recovery.ts";
+
+const TABLE = `table inet causeway {
+  counter spoofed { }
+  set genuine4 { type ifname . ipv4_addr; }
+  set genuine6 { type ifname . ipv6_addr; }
+  set units4 { type ipv4_addr; flags interval; }
+  set units6 { type ipv6_addr; flags interval; }
+  chain use-1 { meta mark set meta mark & 0xffffe0ff | 0x00000100; }
+  map uplink4 { type ipv4_addr : verdict; flags interval; }
+  map uplink6 { type ipv6_addr : verdict; flags interval; }
+}`;
+
+const node = `attach-${randomBytes(3).toString("hex")}`;
+const podNetns = `${node}-pod`;
+const path = (name: string) => `/run/netns/${name}`;
+const run = (...command: string[]) =>
+  execFileSync(command[0] as string, command.slice(1), { encoding: "utf8" });
+const never = new AbortController().signal;
+const attachment: Attachment = { containerId: "aa01" as ContainerId, ifname: "eth0" };
+
+let kernel: Kernel;
+let deps: AddDeps & { readonly ipam: LeaseBook };
+
+beforeEach(async () => {
+  for (const name of [node, podNetns]) run("ip", "netns", "add", name);
+  run("ip", "-n", node, "link", "set", "lo", "up");
+  run("ip", "-n", node, "address", "add", "10.0.0.10/32", "dev", "lo");
+  for (const family of ["-4", "-6"])
+    run("ip", "-n", node, family, "rule", "add", "pref", "402", "lookup", "4100");
+  kernel = await openKernel({ netnsPath: path(node) });
+  await kernel.nft.load(TABLE);
+  const pool = new Pool();
+  const journal = new Journal(kernel, noFaultPoints);
+  pool.addUplink(1, DEFAULT_POOL);
+  for (const unit of ["10.0.0.16/28", "fd00:10::/80"].map((text) => Cidr.parse(text))) {
+    journal.hold(1, unit);
+    pool.hold(1, unit);
+  }
+  const ipam = new LeaseBook({
+    pool,
+    journal,
+    clock: systemClock,
+    log: memoryLogger().log,
+    families: [4, 6],
+    cooldownMs: () => 30_000,
+    uplink: () => undefined,
+    podMtuBytes: () => 9001,
+    forgetConnections: (addresses) => kernel.slow.forgetConnections(addresses),
+    demandChanged: () => undefined,
+    limit: () => undefined,
+  });
+  deps = {
+    kernel,
+    points: noFaultPoints,
+    bornAt: 0,
+    ipam,
+    desk: new AttachmentDesk(() => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX)),
+  };
+});
+
+afterEach(async () => {
+  await kernel.close();
+  for (const name of [node, podNetns]) execFileSync("ip", ["netns", "delete", name], { stdio: "ignore" });
+});
+
+const add = (startedAt = 1) =>
+  addPod(deps, { attachment, netnsPath: path(podNetns), pod: {}, startedAt }, never);
+const routes = () =>
+  [
+    ...run("ip", "-n", node, "route", "show", "table", "4100").trim().split("\n"),
+    ...run("ip", "-n", node, "-6", "route", "show", "table", "4100").trim().split("\n"),
+  ].map((line) => line.trim().replace(/ +/g, " "));
+
+describe("ADD on the real kernel", () => {
+  it("gives a pod both families, reachable from the node at once", async () => {
+    const { lease, network } = await add();
+    expect(run("ip", "netns", "exec", node, "ping", "-c1", "-W1", String(lease.ipv4))).toContain(
+      "1 received",
+    );
+    expect(run("ip", "netns", "exec", node, "ping", "-c1", "-W1", String(lease.ipv6))).toContain(
+      "1 received",
+    );
+    const inside = JSON.parse(run("ip", "-n", podNetns, "-j", "address", "show", "eth0"))[0];
+    expect(inside).toMatchObject({ mtu: 9001, address: network.link.podMac });
+    expect(
+      inside.addr_info.map(
+        (entry: { local: string; prefixlen: number }) => `${entry.local}/${entry.prefixlen}`,
+      ),
+    ).toContain(`${lease.ipv4}/32`);
+    expect(inside.addr_info.filter((entry: { tentative?: boolean }) => entry.tentative)).toEqual([]);
+    const host = JSON.parse(run("ip", "-n", node, "-j", "link", "show", network.link.hostName))[0];
+    expect(host.ifalias).toBe(`v1|ready|aa01|eth0||${lease.ipv4}|${lease.ipv6}|`);
+    expect(recover(readKernel(kernel)).leases.map(({ record }) => record.attachment)).toEqual([attachment]);
+  });
+
+  it("is refused a second time without a DEL, and leaves the first as it is", async () => {
+    await add();
+    const before = routes();
+    await expect(add()).rejects.toMatchObject({ code: "attachment-exists" });
+    expect(routes()).toEqual(before);
+  });
+
+  it("repeats the answer to a plugin that is older than the daemon, whose predecessor finished it", async () => {
+    const first = await add();
+    const again = await addPod(
+      { ...deps, bornAt: 5 },
+      { attachment, netnsPath: path(podNetns), pod: {}, startedAt: 4 },
+      never,
+    );
+    expect(again.lease).toEqual(first.lease);
+    await expect(
+      addPod({ ...deps, bornAt: 5 }, { attachment, netnsPath: path(podNetns), pod: {}, startedAt: 6 }, never),
+    ).rejects.toMatchObject({ code: "attachment-exists" });
+  });
+
+  it("undoes everything when the pod already has a link of that name", async () => {
+    run("ip", "-n", podNetns, "link", "add", "eth0", "type", "veth", "peer", "name", "other");
+    const before = routes();
+    await expect(add()).rejects.toMatchObject({ code: "pod-link-exists" });
+    expect(routes()).toEqual(before);
+    expect(recover(readKernel(kernel))).toMatchObject({ leases: [], cooling: [], dyingLinks: [] });
+    expect(kernel.nft.list("genuine")).toEqual([]);
+  });
+
+  it.each([
+    ["a namespace that is gone", "/run/netns/none-such", "netns-gone"],
+    ["a plain file", "/etc/hostname", "not-a-netns"],
+    ["the node's own namespace", path(node), "host-netns"],
+  ])("refuses %s by code", async (_what, netnsPath, code) => {
+    await expect(addPod(deps, { attachment, netnsPath, pod: {}, startedAt: 1 }, never)).rejects.toMatchObject(
+      { code },
+    );
+    expect(deps.ipam.find(attachment)).toBeUndefined();
+  });
+});
+
+describe("DEL on the real kernel", () => {
+  it("ends the lease, cools its addresses, and removes the link behind the answer", async () => {
+    const { lease, network } = await add();
+    await delPod(deps, { attachment, startedAt: 2 });
+    expect(routes().filter((line) => line.includes(`${lease.ipv4} `))).toEqual([
+      `unreachable ${lease.ipv4} proto 197 metric 4096`,
+    ]);
+    expect(kernel.nft.list("genuine")).toEqual([]);
+    await deps.desk.linkGone(network.link.hostName);
+    expect(kernel.host.links.find(network.link.hostName)).toBeUndefined();
+    await delPod(deps, { attachment, startedAt: 3 });
+  });
+
+  it("is followed by an ADD of the same container, with other addresses", async () => {
+    const first = await add(1);
+    await delPod(deps, { attachment, startedAt: 2 });
+    const second = await add(3);
+    expect(second.lease.ipv4?.equals(first.lease.ipv4 as never)).toBe(false);
+  });
+
+  it("oth-86: an ADD that it overtook is refused, also when the DEL found nothing", async () => {
+    await delPod(deps, { attachment, startedAt: 2 });
+    await expect(add(1)).rejects.toMatchObject({ code: "attachment-ended" });
+    await expect(add(3)).resolves.toBeDefined();
+  });
+
+  it("leaves `unreachable` when the namespace dies without a DEL", async () => {
+    const { lease } = await add();
+    run("ip", "netns", "delete", podNetns);
+    run("ip", "netns", "add", podNetns);
+    await expect
+      .poll(() => recover(readKernel(kernel)).cooling.map(String))
+      .toEqual([String(lease.ipv4), String(lease.ipv6)]);
+  });
+});
