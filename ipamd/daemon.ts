@@ -225,7 +225,9 @@ export class Daemon {
         removeForeignAddresses: () => this.adoption.removeForeignAddresses(),
         isDamaged: (link) => {
           const lease = this.book.findByLink(link.name);
-          return lease !== undefined && (!link.up || link.mac !== podLink(lease.attachment).hostMac);
+          // the kernel tells of a link's birth late: down and without an alias is how it was then
+          if (lease === undefined || link.alias === undefined) return false;
+          return !link.up || link.mac !== podLink(lease.attachment).hostMac;
         },
       },
     });

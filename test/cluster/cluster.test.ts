@@ -28,10 +28,5 @@ describe("a node on the embedded AWS", () => {
     const reply = await tcpAsk(first.netnsPath, { to: last.ipv4, port: 8080 });
     expect(reply, daemon.logText()).toMatchObject({ ok: true, server: "p4" });
     await node.runtime.del(last);
-    console.log(
-      daemon.logText(),
-      cluster.ec2.view(),
-      pods.map((p) => p.addMs),
-    );
   });
 });
