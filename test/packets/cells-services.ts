@@ -27,7 +27,7 @@ type Balanced = {
   readonly port: number;
   readonly endpoints: readonly string[];
   /** What endpoints other than the client itself see; absent: any. */
-  readonly source?: IpAddress;
+  readonly sources?: readonly IpAddress[];
   readonly client?: string;
   readonly ask?: typeof tcpAsk;
 };
@@ -42,7 +42,7 @@ function balanced(spec: Balanced): Cell {
       for (let tries = 0; tries < TRIES_MAX && met.size < spec.endpoints.length; tries += 1) {
         const reply: Reply = await ask(spec.by.netnsPath, { to: spec.to, from: spec.from, port: spec.port });
         const isHairpin = reply.ok && reply.server === spec.client;
-        const sources = isHairpin || spec.source === undefined ? undefined : [spec.source];
+        const sources = isHairpin ? undefined : spec.sources;
         const reason = judge(reply, spec.endpoints, sources);
         if (reason !== undefined) return reason;
         if (reply.ok) met.add(reply.server);
@@ -83,7 +83,7 @@ function clusterIpCells(lab: Lab, family: Family): Cell[] {
         to: clusterIp(SERVICE[service as keyof typeof SERVICE], family),
         port: 80,
         endpoints,
-        ...(source === undefined ? {} : { source }),
+        ...(source === undefined ? {} : { sources: [source] }),
       }),
     ),
     balanced({
@@ -94,7 +94,7 @@ function clusterIpCells(lab: Lab, family: Family): Cell[] {
       port: PORT.dns,
       endpoints: ["p0", "rb"],
       ask: udpAsk,
-      ...(source === undefined ? {} : { source }),
+      ...(source === undefined ? {} : { sources: [source] }),
     }),
     {
       name: `${client} -> ClusterIP without endpoints is refused ipv${family}`,
@@ -129,13 +129,19 @@ function nodePortCells(lab: Lab, family: Family): Cell[] {
       const label = `${client} -> NodePort ${to}`;
       const common = { by, from, to };
       return [
-        balanced({ ...common, name: `${label} cluster`, port: NODE_PORT.cluster, endpoints: ["p1", "rb"] }),
+        balanced({
+          ...common,
+          name: `${label} cluster`,
+          port: NODE_PORT.cluster,
+          endpoints: ["p1", "rb"],
+          sources: ownOf(family),
+        }),
         balanced({
           ...common,
           name: `${label} local`,
           port: NODE_PORT.local,
           endpoints: ["p1"],
-          source: from,
+          sources: [from],
         }),
         balanced({ ...common, name: `${label} hostNetwork`, port: NODE_PORT.host, endpoints: ["node-a"] }),
       ];
@@ -153,13 +159,14 @@ function nodePortCellsOfPods(lab: Lab, family: Family): Cell[] {
           name: `${name} -> NodePort ${to} cluster`,
           port: NODE_PORT.cluster,
           endpoints: ["p1", "rb"],
+          sources: ownOf(family),
         }),
         balanced({
           ...common,
           name: `${name} -> NodePort ${to} local`,
           port: NODE_PORT.local,
           endpoints: ["p1"],
-          source: at(PODS[name], family),
+          sources: [at(PODS[name], family)],
         }),
       ];
     }),

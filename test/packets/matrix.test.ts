@@ -41,6 +41,6 @@ const PROFILES: readonly (LabSpec & { name: string })[] = [
 
 test.each(PROFILES)("every packet arrives and none is refused: $name", async (spec) => {
   const outcome = await runMatrix(spec);
-  expect(outcome.cells).toBeGreaterThan(400);
+  expect(outcome.names.length).toBeGreaterThan(400);
   if (outcome.failed.size > 0 || outcome.rose.size > 0) throw new Error(formatOutcome(outcome));
 });
