@@ -80,7 +80,7 @@ export const SABOTAGES: readonly Sabotage[] = [
     name: "ct-mark-save",
     removes: "the connection's mark of the uplink that it came in by",
     counter: SOURCE_CHECK,
-    alter: changeRules("mark-in", (rules) => without(rules, startsWith("ct direction original"))),
+    alter: changeRules("mark-in", (rules) => without(rules, (rule) => rule.includes("goto from-"))),
   },
   {
     name: "ct-mark-restore",
