@@ -59,7 +59,8 @@ export function bootPrimary(netnsPath: string, linkName: string, address: BootAd
     `link set ${linkName} up`,
     `address add ${address.ipv6}/128 dev ${linkName} nodad`,
     `route add default via ${gateway} dev ${linkName}`,
-    `route add ::/0 via ${ROUTER_IPV6} dev ${linkName} metric 1024`,
+    // as networkd does it: 1024 is the kernel's own, and an equal route there would stop its advertisement from being taken
+    `route add ::/0 via ${ROUTER_IPV6} dev ${linkName} metric 512`,
   ]);
 }
 
