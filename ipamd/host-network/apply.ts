@@ -27,6 +27,7 @@ export async function applyHostNetwork(
     ...applySysctls(doors.host, wanted),
     ...wanted.links.flatMap((link) => applyLink(doors.host, link)),
     ...wanted.addresses.flatMap((address) => applyAddress(doors.host, address)),
+    ...removePodAddresses(doors.host, wanted),
     ...applyRoutes(doors.host, wanted),
     ...applyRules(doors.host, wanted),
     ...(await applyNft(doors, wanted.nft)),
@@ -68,6 +69,15 @@ function applyAddress(host: NetworkStack, wanted: LinkAddress): string[] {
   if (actual !== undefined) host.addresses.remove(actual);
   host.addresses.add(wanted);
   return [`address: ${wanted.address}/${wanted.prefixLength}`];
+}
+
+/** Guest agents and people put every address of an interface on its link; the node would then answer for pods. */
+function removePodAddresses(host: NetworkStack, wanted: HostNetwork): string[] {
+  const taken = host.addresses
+    .list()
+    .filter(({ address }) => wanted.podUnits.some((unit) => unit.contains(address)));
+  for (const address of taken) host.addresses.remove(address);
+  return taken.map(({ address, prefixLength }) => `address: no ${address}/${prefixLength}`);
 }
 
 /** Also of slots that have no uplink now. */

@@ -53,6 +53,8 @@ export type HostNetwork = {
   readonly links: readonly WantedLink[];
   /** Own addresses of secondary uplinks. Those of the primary belong to the machine. */
   readonly addresses: readonly LinkAddress[];
+  /** Pods' units: an address of them on a link of the host would take a pod's packets, and is removed. */
+  readonly podUnits: readonly Cidr[];
   readonly routes: readonly Route[];
   readonly rules: readonly Rule[];
   readonly nft: NftTable;
@@ -72,6 +74,7 @@ export function planHostNetwork(input: HostNetworkInput): HostNetwork {
     ],
     links: input.uplinks.map(wantedLink),
     addresses: input.uplinks.flatMap((uplink) => ownAddresses(uplink, families)),
+    podUnits: podUnits(input.uplinks),
     routes: input.uplinks.flatMap((uplink) => families.flatMap((family) => uplinkRoutes(uplink, family))),
     rules: families.flatMap((family) => wantedRules(input.uplinks, family)),
     nft: planNftTable(input),
@@ -128,6 +131,14 @@ function ownAddresses(uplink: Uplink, families: readonly Family[]): LinkAddress[
       noPrefixRoute: true,
       ...(own.address.family === 6 ? { noDad: true } : {}),
     }));
+}
+
+/** Without a block that holds an uplink's own address, should a cloud give one. */
+function podUnits(uplinks: readonly Uplink[]): Cidr[] {
+  const own = uplinks.flatMap((uplink) => uplink.addresses.map(({ address }) => address));
+  return uplinks
+    .flatMap((uplink) => uplink.units)
+    .filter((unit) => !own.some((address) => unit.contains(address)));
 }
 
 function uplinkRoutes(uplink: Uplink, family: Family): Route[] {

@@ -90,6 +90,12 @@ const DAMAGE: readonly { name: string; act: (netns: string) => void; written: Re
     written: /^nft: 3 genuine pairs$/,
   },
   {
+    name: "pods' addresses on links of the host",
+    act: (netns) =>
+      ipBatch(netns, ["address add 10.0.0.111/24 dev eth1", "address add fd00:10:1::121/128 dev eth2"]),
+    written: /^address: no /,
+  },
+  {
     name: "another rule before our accepts",
     act: (netns) => runIn(netns, ["iptables-nft", "-I", "FORWARD", "-p", "sctp", "-j", "DROP"]),
     written: /^xtables: FORWARD of nft IPv4$/,

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import type { IpAddress } from "../../../common/ip.ts";
 import { inNetns } from "../probe/netns-window.ts";
 import { ipBatch, runIn } from "./commands.ts";
@@ -98,12 +98,4 @@ export function addDockerContainer(nodeNetns: string, containerNetns: string, co
     `route add default via ${DOCKER.bridgeIpv4}`,
     `route add ::/0 via ${DOCKER.bridgeIpv6}`,
   ]);
-}
-
-/** True when a link of that name is in the namespace. */
-export function hasLink(netnsPath: string, linkName: string): boolean {
-  return inNetns(
-    netnsPath,
-    () => existsSync("/proc/sys/net/ipv4/conf") && readdirSync("/proc/sys/net/ipv4/conf").includes(linkName),
-  );
 }
