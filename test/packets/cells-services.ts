@@ -32,6 +32,13 @@ type Balanced = {
   readonly ask?: typeof tcpAsk;
 };
 
+/** Endpoints as this lab has them: one pod and p1 may have changed places. */
+function endpointsOf(lab: Lab, recorded: readonly string[]): readonly string[] {
+  const { swapped } = lab.spec;
+  if (swapped === undefined) return recorded;
+  return recorded.map((name) => (name === "p1" ? swapped : name === swapped ? "p1" : name));
+}
+
 /** Asks until every endpoint has answered; each answer must be right. */
 function balanced(spec: Balanced): Cell {
   const ask = spec.ask ?? tcpAsk;
@@ -82,7 +89,7 @@ function clusterIpCells(lab: Lab, family: Family): Cell[] {
         client,
         to: clusterIp(SERVICE[service as keyof typeof SERVICE], family),
         port: 80,
-        endpoints,
+        endpoints: endpointsOf(lab, endpoints),
         ...(source === undefined ? {} : { sources: [source] }),
       }),
     ),
@@ -92,7 +99,7 @@ function clusterIpCells(lab: Lab, family: Family): Cell[] {
       client,
       to: clusterIp(SERVICE.dns, family),
       port: PORT.dns,
-      endpoints: ["p0", "rb"],
+      endpoints: endpointsOf(lab, ["p0", "rb"]),
       ask: udpAsk,
       ...(source === undefined ? {} : { sources: [source] }),
     }),
@@ -133,14 +140,14 @@ function nodePortCells(lab: Lab, family: Family): Cell[] {
           ...common,
           name: `${label} cluster`,
           port: NODE_PORT.cluster,
-          endpoints: ["p1", "rb"],
+          endpoints: endpointsOf(lab, ["p1", "rb"]),
           sources: ownOf(family),
         }),
         balanced({
           ...common,
           name: `${label} local`,
           port: NODE_PORT.local,
-          endpoints: ["p1"],
+          endpoints: endpointsOf(lab, ["p1"]),
           sources: [from],
         }),
         balanced({ ...common, name: `${label} hostNetwork`, port: NODE_PORT.host, endpoints: ["node-a"] }),
@@ -158,14 +165,14 @@ function nodePortCellsOfPods(lab: Lab, family: Family): Cell[] {
           ...common,
           name: `${name} -> NodePort ${to} cluster`,
           port: NODE_PORT.cluster,
-          endpoints: ["p1", "rb"],
+          endpoints: endpointsOf(lab, ["p1", "rb"]),
           sources: ownOf(family),
         }),
         balanced({
           ...common,
           name: `${name} -> NodePort ${to} local`,
           port: NODE_PORT.local,
-          endpoints: ["p1"],
+          endpoints: endpointsOf(lab, ["p1"]),
           sources: [at(PODS[name], family)],
         }),
       ];

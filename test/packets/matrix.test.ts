@@ -21,6 +21,13 @@ const PROFILES: readonly (LabSpec & { name: string })[] = [
     })),
   ),
   ...(["iptables", "nftables"] as const).flatMap((kubeProxy) => [
+    ...(["p0", "p2"] as const).map((swapped) => ({
+      name: `NodePorts to ${swapped}, kube-proxy in ${kubeProxy} mode`,
+      id: `m${swapped}${kubeProxy[0]}`,
+      profile: HOSTILE,
+      kubeProxy,
+      swapped,
+    })),
     {
       name: `external SNAT, kube-proxy in ${kubeProxy} mode`,
       id: `mx${kubeProxy[0]}`,
