@@ -41,7 +41,7 @@ export function setForwardPolicy(netnsPath: string, policy: "ACCEPT" | "DROP"): 
 export type BootAddress = {
   readonly ipv4: IpAddress;
   readonly prefixLength: number;
-  readonly ipv6: IpAddress;
+  readonly ipv6?: IpAddress;
 };
 
 /**
@@ -53,14 +53,16 @@ export function bootPrimary(netnsPath: string, linkName: string, address: BootAd
     writeFileSync(`/proc/sys/net/ipv6/conf/${linkName}/accept_dad`, "0");
     writeFileSync(`/proc/sys/net/ipv6/conf/${linkName}/accept_ra`, "1");
   });
-  const gateway = gatewayOf(address);
+  const ipv6 = [
+    `address add ${address.ipv6}/128 dev ${linkName} nodad`,
+    // as networkd does it: 1024 is the kernel's own, and an equal route there would stop its advertisement from being taken
+    `route add ::/0 via ${ROUTER_IPV6} dev ${linkName} metric 512`,
+  ];
   ipBatch(netnsPath, [
     `address add ${address.ipv4}/${address.prefixLength} dev ${linkName}`,
     `link set ${linkName} up`,
-    `address add ${address.ipv6}/128 dev ${linkName} nodad`,
-    `route add default via ${gateway} dev ${linkName}`,
-    // as networkd does it: 1024 is the kernel's own, and an equal route there would stop its advertisement from being taken
-    `route add ::/0 via ${ROUTER_IPV6} dev ${linkName} metric 512`,
+    `route add default via ${gatewayOf(address)} dev ${linkName}`,
+    ...(address.ipv6 === undefined ? [] : ipv6),
   ]);
 }
 
