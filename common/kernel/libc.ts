@@ -119,13 +119,18 @@ export function peerCredentials(fd: number): {
 
 /** Calls back whenever the descriptor can be read, until closed. Keeps the process alive no longer than its other work does. */
 export function pollReadable(fd: number, onReadable: () => void): { close(): void } {
-  // koffi 3.3.4 passes (status, events), though its types leave the status out. A negative one comes after an overflow, and has stopped
-  // the handle: without another start no call would come again.
-  const onPoll = (status: unknown) => {
-    onReadable();
-    if (typeof status === "number" && status < 0 && !closed) handle.start({ readable: true }, onPoll);
-  };
   let closed = false;
+  // koffi 3.3.4 passes (status, events), though its types leave the status out
+  const onPoll = (status: unknown) => {
+    // koffi calls back outside of Node's callback scope: promises settled there would wait for some other event of the loop, and errors
+    // thrown there are lost. An immediate runs in the same turn of the loop, within the scope.
+    setImmediate(() => {
+      if (closed) return;
+      onReadable();
+      // a negative status comes after an overflow, and has stopped the handle: without another start no call would come again
+      if (typeof status === "number" && status < 0 && !closed) handle.start({ readable: true }, onPoll);
+    });
+  };
   const handle = koffi.node.poll(fd, { readable: true }, onPoll);
   handle.unref();
   return {
