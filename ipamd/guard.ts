@@ -7,6 +7,7 @@
 import { isPodLinkName } from "../cni/pod-link.ts";
 import type { Clock } from "../common/clock.ts";
 import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX } from "../common/constants.ts";
+import type { IpAddress } from "../common/ip.ts";
 import type { LinkAddress } from "../common/kernel/addresses.ts";
 import type { KernelEvent } from "../common/kernel/events.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
@@ -27,8 +28,8 @@ export type Repairs = {
   readonly linkAppeared: () => void;
   /** True for the link of an uplink. */
   readonly isUplink: (linkName: string) => boolean;
-  /** Removes addresses of the pool that someone put on a host link. True when there was one. */
-  readonly removeForeignAddresses: () => boolean;
+  /** True for an address that pods may have: on a host link it is damage. */
+  readonly isOfPool: (address: IpAddress) => boolean;
   /** True for the link of a lease that is down or has another hardware address than we gave it. */
   readonly isDamaged: (link: Link) => boolean;
 };
@@ -109,8 +110,8 @@ export class Guard {
   }
 
   private noticeAddress(change: "set" | "gone", { address }: LinkAddress): void {
-    const foreign = change === "set" && this.deps.repairs.removeForeignAddresses();
-    if (foreign || change === "gone") this.damaged(`address ${address} ${change}`);
+    if (change === "gone" || this.deps.repairs.isOfPool(address))
+      this.damaged(`address ${address} ${change}`);
   }
 
   private noticeRoute(change: "set" | "gone", { table, destination }: Route): void {
