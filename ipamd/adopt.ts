@@ -92,6 +92,17 @@ export class Adoption {
     return hostNetwork.apply(wanted, genuine);
   }
 
+  /** Puts back what the journal lost of held units and claimed addresses; gives what it wrote. Repeatable. */
+  restoreJournal(): readonly string[] {
+    const { uplinks, pool, journal, book } = this.deps;
+    const slots = uplinks.list().map(({ slot }) => slot);
+    return journal.restore({
+      held: slots.flatMap((slot) => pool.units(slot)),
+      releasing: slots.flatMap((slot) => pool.releasing(slot)),
+      claimed: book().claimed(),
+    });
+  }
+
   /** Takes addresses of held units off host links: the host would answer for a pod (aws-33). True when there was one. */
   removeForeignAddresses(): boolean {
     const { kernel, pool, uplinks, log } = this.deps;
@@ -142,6 +153,7 @@ export class Adoption {
     }
     journal.hold(uplink.slot, unit);
     pool.hold(uplink.slot, unit);
+    this.deps.book().unitHeld(unit);
   }
 
   private miss(uplink: Uplink, unit: Cidr): void {

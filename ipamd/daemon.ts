@@ -3,11 +3,11 @@
  * then the cloud is asked. So a cloud that is away changes nothing for running pods, and held addresses can be given.
  */
 import path from "node:path";
-import { repair } from "../cni/apply.ts";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import { supportedVersions } from "../cni/command.ts";
 import { podLink } from "../cni/pod-link.ts";
 import { planPodNetwork } from "../cni/pod-network.ts";
+import { readPodsState, repair } from "../cni/repair.ts";
 import type { Clock } from "../common/clock.ts";
 import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
@@ -199,8 +199,10 @@ export class Daemon {
 
   private async restoreEverything(): Promise<readonly string[]> {
     const written = await this.adoption.applyHost();
-    for (const lease of this.book.ready()) repair(this.deps, planPodNetwork(lease));
-    return written;
+    const routes = this.adoption.restoreJournal();
+    const state = readPodsState(this.deps.kernel);
+    const pods = this.book.ready().flatMap((lease) => repair(this.deps.kernel, planPodNetwork(lease), state));
+    return [...written, ...routes, ...pods];
   }
 
   private buildGuard(): Guard {
@@ -217,7 +219,7 @@ export class Daemon {
         everything: () => this.restoreEverything(),
         podLink: (name) => {
           const lease = this.book.findByLink(name);
-          if (lease !== undefined) repair(this.deps, planPodNetwork(lease));
+          return lease === undefined ? [] : repair(kernel, planPodNetwork(lease));
         },
         podLinkGone: (name) => this.podLinkGone(name),
         linkAppeared: () => this.reconciler.kickFresh(),

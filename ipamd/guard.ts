@@ -17,10 +17,10 @@ import type { Counter } from "../common/metrics.ts";
 
 /** What a repair does; given by the daemon. All repeatable. */
 export type Repairs = {
-  /** Rules, uplinks, nft table, sysctls; then every lease. Gives what of the host's had to be written. */
+  /** Rules, uplinks, nft table, sysctls; then the journal and every lease. Gives what had to be written. */
   readonly everything: () => Promise<readonly string[]>;
-  /** One pod's link: routes, neighbours, address, genuine pairs. */
-  readonly podLink: (linkName: string) => void;
+  /** One pod's link: routes, neighbours, address, genuine pairs. Gives what had to be written. */
+  readonly podLink: (linkName: string) => readonly string[];
   /** The link of a lease is gone. */
   readonly podLinkGone: (linkName: string) => void;
   /** A link appeared or changed that may be an interface being attached. */
@@ -137,10 +137,9 @@ export class Guard {
     this.culprit = undefined;
     this.damagedPods.clear();
     try {
-      for (const pod of pods) repairs.podLink(pod);
-      const written = what !== undefined || looked ? await repairs.everything() : [];
-      if (written.length + pods.length > 0)
-        this.tell(what ?? "what sends no event", who, [...pods, ...written]);
+      const written = pods.flatMap((pod) => repairs.podLink(pod));
+      if (what !== undefined || looked) written.push(...(await repairs.everything()));
+      if (written.length > 0) this.tell(what ?? whatOf(pods), who, written);
     } catch (error) {
       log.warn({ err: error, what }, "repair failed");
       this.damage ??= what ?? "a repair failed";
@@ -175,6 +174,10 @@ export class Guard {
     this.pauseMs = quiet ? REPAIR_EVERY_MS.first : Math.min(REPAIR_EVERY_MS.max, this.pauseMs * 2);
     return this.pauseMs;
   }
+}
+
+function whatOf(pods: readonly string[]): string {
+  return pods.length === 0 ? "what sends no event" : `pod links ${pods.join(" ")} changed`;
 }
 
 function isOurTable(table: number): boolean {
