@@ -50,7 +50,9 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
       undo(deps, lease, network);
       throw error;
     }
-    // let a closed connection be noticed: whoever asked may be gone, and then nobody will ever DEL this
+    // Let a closed connection be noticed: whoever asked may be gone, and then nobody will ever DEL this. The end of a stream is read one turn after its
+    // last bytes, which may be the request itself.
+    await turn();
     await turn();
     if (ended.aborted) {
       detach(deps, network, lease, "undo");

@@ -76,21 +76,6 @@ export function detach(deps: ApplyDeps, network: PodNetwork, lease: Lease, verb:
   return link !== undefined;
 }
 
-/**
- * Puts back what a living attachment lost on the host's side (one `down` and `up` of its link loses routes, neighbours and the
- * IPv6 address). Repeatable; does nothing that is not missing in effect. Throws KernelError ENODEV when the link is gone.
- */
-export function repair(deps: ApplyDeps, network: PodNetwork): void {
-  const { kernel } = deps;
-  const link = kernel.host.links.find(network.link.hostName);
-  if (link === undefined) return;
-  const mac = link.mac === network.link.hostMac ? {} : { mac: network.link.hostMac };
-  if (!link.up || "mac" in mac) kernel.host.links.change(link.index, { up: true, ...mac });
-  configureEnd(kernel.host, network.host, link.index, () => undefined);
-  for (const claim of network.claims) kernel.host.routes.add(claim);
-  kernel.nft.change(network.genuine.map((element) => ({ op: "add", element })));
-}
-
 /** Checks the namespace path before anything is reserved. Throws KernelError `netns-gone`, `not-a-netns` or `host-netns`. */
 export function netnsId(netns: Netns, path: string): string {
   using opened = netns.open(path);

@@ -92,6 +92,17 @@ export class Adoption {
     return hostNetwork.apply(wanted, genuine);
   }
 
+  /** Puts back what the journal lost of held units and claimed addresses; gives what it wrote. Repeatable. */
+  restoreJournal(): readonly string[] {
+    const { uplinks, pool, journal, book } = this.deps;
+    const slots = uplinks.list().map(({ slot }) => slot);
+    return journal.restore({
+      held: slots.flatMap((slot) => pool.units(slot)),
+      releasing: slots.flatMap((slot) => pool.releasing(slot)),
+      claimed: book().claimed(),
+    });
+  }
+
   private introduce(uplink: Uplink): void {
     this.deps.kernel.host.links.change(uplink.linkIndex, { alias: formatUplinkAlias(uplink) });
     this.deps.pool.addUplink(uplink.slot, uplink.poolKey);
@@ -123,6 +134,7 @@ export class Adoption {
     }
     journal.hold(uplink.slot, unit);
     pool.hold(uplink.slot, unit);
+    this.deps.book().unitHeld(unit);
   }
 
   private miss(uplink: Uplink, unit: Cidr): void {

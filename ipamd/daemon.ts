@@ -3,14 +3,15 @@
  * then the cloud is asked. So a cloud that is away changes nothing for running pods, and held addresses can be given.
  */
 import path from "node:path";
-import { repair } from "../cni/apply.ts";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import { supportedVersions } from "../cni/command.ts";
 import { podLink } from "../cni/pod-link.ts";
 import { planPodNetwork } from "../cni/pod-network.ts";
+import { readPodsState, repair } from "../cni/repair.ts";
 import type { Clock } from "../common/clock.ts";
 import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
+import { ignoring } from "../common/kernel/errors.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
 import type { Logger } from "../common/log.ts";
@@ -20,7 +21,7 @@ import { Adoption } from "./adopt.ts";
 import type { Config } from "./config.ts";
 import { removeStaleConflist, writeConflist } from "./conflist.ts";
 import { DelQueue } from "./del-queue.ts";
-import { Guard } from "./guard.ts";
+import { Guard, type ParameterEvent } from "./guard.ts";
 import { keepHeartbeat } from "./heartbeat.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
@@ -50,6 +51,8 @@ export type DaemonDeps = {
 
 /** How long a stop waits for running ADDs and DELs. */
 const STOP_DEADLINE_MS = 5_000;
+/** rp_filter of uplinks. */
+const LOOSE = 2;
 const CONFLIST_LOOK_MS = 5_000;
 
 export class Daemon {
@@ -162,6 +165,7 @@ export class Daemon {
 
   private async recover(): Promise<void> {
     const { kernel, hostNetwork, log } = this.deps;
+    this.guard.watch();
     const recovered = recover(readKernel(kernel));
     this.uplinks.restore(recovered);
     for (const { slot, poolKey } of this.uplinks.list()) this.pool.addUplink(slot, poolKey);
@@ -198,9 +202,28 @@ export class Daemon {
   }
 
   private async restoreEverything(): Promise<readonly string[]> {
+    this.endLostLeases();
+    this.adoption.removeForeignAddresses();
     const written = await this.adoption.applyHost();
-    for (const lease of this.book.ready()) repair(this.deps, planPodNetwork(lease));
-    return written;
+    const routes = this.adoption.restoreJournal();
+    const state = readPodsState(this.deps.kernel);
+    const pods = this.book.ready().flatMap((lease) => repair(this.deps.kernel, planPodNetwork(lease), state));
+    return [...written, ...routes, ...pods];
+  }
+
+  /** Leases whose link went while nobody saw it: events were lost. */
+  private endLostLeases(): void {
+    const names = new Set(this.deps.kernel.host.links.list("veth").map(({ name }) => name));
+    for (const lease of this.book.ready()) {
+      const { hostName } = podLink(lease.attachment);
+      if (!names.has(hostName)) this.podLinkGone(hostName);
+    }
+  }
+
+  private isWrongParameter({ scope, family, linkIndex, rpFilter, forwarding }: ParameterEvent): boolean {
+    if (scope === "all") return forwarding === false && this.deps.settings.families.includes(family);
+    const isUplink = this.uplinks.list().some((uplink) => uplink.linkIndex === linkIndex);
+    return isUplink && rpFilter !== undefined && rpFilter !== LOOSE;
   }
 
   private buildGuard(): Guard {
@@ -217,10 +240,12 @@ export class Daemon {
         everything: () => this.restoreEverything(),
         podLink: (name) => {
           const lease = this.book.findByLink(name);
-          if (lease !== undefined) repair(this.deps, planPodNetwork(lease));
+          return lease === undefined ? [] : repair(kernel, planPodNetwork(lease));
         },
         podLinkGone: (name) => this.podLinkGone(name),
         linkAppeared: () => this.reconciler.kickFresh(),
+        isPodLink: (name) => this.book.findByLink(name) !== undefined,
+        isWrongParameter: (event) => this.isWrongParameter(event),
         isUplink: (name) => this.uplinks.list().some(({ linkName }) => linkName === name),
         isOfPool: (address) => this.pool.slotOf(address) !== undefined,
         isDamaged: (link) => {
@@ -237,7 +262,9 @@ export class Daemon {
     const lease = this.book.linkGone(linkName);
     if (lease === undefined) return;
     const { kernel, log } = this.deps;
-    kernel.nft.change(planPodNetwork(lease).genuine.map((element) => ({ op: "remove", element })));
+    const changes = planPodNetwork(lease).genuine.map((element) => ({ op: "remove", element }) as const);
+    // somebody may have removed the table: the guard is about to put it back, without these
+    ignoring(["ENOENT"], () => kernel.nft.change(changes));
     log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
   }
 

@@ -10,6 +10,14 @@ import type { Cidr, IpAddress } from "../common/ip.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Route } from "../common/kernel/routes.ts";
 
+/** What the routes of the pods table must say, but for those to running pods. */
+export type JournalState = {
+  readonly held: readonly Cidr[];
+  readonly releasing: readonly Cidr[];
+  /** Leased and cooling. */
+  readonly claimed: readonly IpAddress[];
+};
+
 export class Journal {
   private readonly kernel: Kernel;
   private readonly points: FaultPoints;
@@ -48,6 +56,22 @@ export class Journal {
     this.kernel.host.routes.remove(heldRoute(unit));
   }
 
+  /**
+   * Writes again what others removed, or what a crash left unwritten, of the routes that say what addresses are; gives what it wrote, for people.
+   * Repeatable: a second call writes nothing.
+   */
+  restore(state: JournalState): string[] {
+    const wanted = [
+      ...state.held.map(heldRoute),
+      ...state.releasing.map(releasingRoute),
+      ...state.claimed.map(claimOf),
+    ];
+    const actual = new Set(readPodsTable(this.kernel).map(routeName));
+    const missing = wanted.filter((route) => !actual.has(routeName(route)));
+    for (const route of missing) this.kernel.host.routes.add(route);
+    return missing.map((route) => `route +${routeName(route)}`);
+  }
+
   /** The cloud does not list the unit any more. Idempotent. */
   drop(slot: number, unit: Cidr): void {
     this.points.reach("journal.drop-route");
@@ -56,6 +80,17 @@ export class Journal {
     this.points.reach("journal.drop-map");
     this.kernel.nft.change([{ op: "remove", element: { set: "uplink", unit, slot } }]);
   }
+}
+
+/** Routes of the pods table that are ours. */
+export function readPodsTable(kernel: Kernel): Route[] {
+  return ([4, 6] as const).flatMap((family) =>
+    kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
+  );
+}
+
+function routeName({ type, destination }: Route): string {
+  return `${type} ${destination}`;
 }
 
 /** `blackhole` of a unit: held, free to give. */

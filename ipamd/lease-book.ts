@@ -7,7 +7,7 @@ import { podLink } from "../cni/pod-link.ts";
 import type { Clock } from "../common/clock.ts";
 import { CodedError } from "../common/errors.ts";
 import { type Attachment, attachmentKey, DEFAULT_POOL, type PoolKey } from "../common/ids.ts";
-import type { Family, IpAddress } from "../common/ip.ts";
+import type { Cidr, Family, IpAddress } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import type { Journal } from "./journal.ts";
 import type { Assigned, Pool } from "./pool.ts";
@@ -119,6 +119,24 @@ export class LeaseBook implements Ipam {
   /** Every lease that a pod has, in order of ADD. */
   ready(): Lease[] {
     return [...this.leases.values()].filter(({ ready }) => ready).map(({ lease }) => lease);
+  }
+
+  /** Addresses that are not free: of leases, half made ones too, and cooling ones. */
+  claimed(): IpAddress[] {
+    const leased = [...this.leases.values()].flatMap(({ lease }) => addressesOf(lease));
+    return [...leased, ...[...this.cooling.values()].map(({ address }) => address)];
+  }
+
+  /**
+   * A unit has come (back) to the pool: what pods have of it, or had a moment ago, is not free there. After a restart without our nft table a
+   * lease is known before its unit is. Repeatable.
+   */
+  unitHeld(unit: Cidr): void {
+    for (const { lease } of this.leases.values())
+      for (const address of addressesOf(lease))
+        if (unit.contains(address)) this.deps.pool.mark(address, "leased");
+    for (const { address } of this.cooling.values())
+      if (unit.contains(address)) this.deps.pool.mark(address, "cooling");
   }
 
   waiting(): number {

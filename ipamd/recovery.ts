@@ -5,12 +5,13 @@
 
 import { type LeaseRecord, parseLeaseAlias } from "../cni/lease-alias.ts";
 import { isPodLinkName } from "../cni/pod-link.ts";
-import { DYING_GROUP, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import { DYING_GROUP } from "../common/constants.ts";
 import type { Cidr, IpAddress } from "../common/ip.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Link } from "../common/kernel/links.ts";
 import type { NftElement } from "../common/kernel/nft.ts";
 import type { Route } from "../common/kernel/routes.ts";
+import { readPodsTable } from "./journal.ts";
 import { parseUplinkAlias, type UplinkRecord } from "./uplink.ts";
 
 /** The kernel's objects that hold our state. */
@@ -44,9 +45,7 @@ export function readKernel(kernel: Kernel): KernelState {
   const elements = [...kernel.nft.list("uplink"), ...kernel.nft.list("genuine")];
   return {
     links: kernel.host.links.list(),
-    routes: ([4, 6] as const).flatMap((family) =>
-      kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
-    ),
+    routes: readPodsTable(kernel),
     units: elements.filter((element) => element.set === "uplink"),
     genuine: elements.filter((element) => element.set === "genuine"),
   };

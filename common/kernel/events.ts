@@ -1,5 +1,5 @@
 import type { Family } from "../ip.ts";
-import type { LinkAddress } from "./addresses.ts";
+import type { LinkAddress, Neighbour } from "./addresses.ts";
 import type { Link } from "./links.ts";
 import type { Route } from "./routes.ts";
 import type { Rule } from "./rules.ts";
@@ -14,6 +14,23 @@ export type KernelEvent =
   /** IPv4 routes that go with their link send no event: watch links too. */
   | { readonly kind: "route"; readonly change: "set" | "gone"; readonly route: Route }
   | { readonly kind: "rule"; readonly change: "set" | "gone"; readonly family: Family; readonly rule: Rule }
+  /** A neighbour entry is gone, a permanent one or one that the kernel had found itself. */
+  | {
+      readonly kind: "neighbour";
+      readonly change: "gone";
+      readonly neighbour: Pick<Neighbour, "linkIndex" | "address">;
+    }
+  /** A parameter of IP was set, by whomever: the kernel does not say. The link is absent for `all` and `default`. */
+  | {
+      readonly kind: "parameter";
+      readonly family: Family;
+      readonly scope: "link" | "all" | "default";
+      readonly linkIndex?: number;
+      /** `rp_filter`; absent when it was not what was set. */
+      readonly rpFilter?: number;
+      /** `forwarding`; of `all` it is ip_forward. */
+      readonly forwarding?: boolean;
+    }
   /** Our own table was touched by that process. Comes once per transaction. */
   | { readonly kind: "nft"; readonly processId?: number; readonly processName?: string }
   /** Events were lost (buffer overflow): look at everything again. */

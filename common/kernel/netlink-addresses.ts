@@ -32,7 +32,7 @@ const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
 
 const RTM_NEWNEIGH = 28;
-const RTM_DELNEIGH = 29;
+export const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
 const NDMSG_BYTES = 12;
 const NDA_DST = 1;
@@ -156,6 +156,12 @@ function neighbourHeader(linkIndex: number, address: IpAddress): Buffer {
     u32(linkIndex),
     Buffer.from(Uint16Array.of(NUD_PERMANENT, 0).buffer),
   ]);
+}
+
+/** Which entry a RTM_DELNEIGH message is about. An entry that goes has lost its state and hardware address first. */
+export function decodeGoneNeighbour(data: Buffer): Pick<Neighbour, "linkIndex" | "address"> | undefined {
+  const address = addressOf(decodeAttributes(data, NDMSG_BYTES), NDA_DST);
+  return address && { linkIndex: readHostU32(data, 4), address };
 }
 
 function decodePermanent(data: Buffer): Neighbour[] {

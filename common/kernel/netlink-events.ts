@@ -8,9 +8,16 @@ import { NFT_TABLE } from "../constants.ts";
 import { KernelError } from "./errors.ts";
 import type { KernelEvent, KernelEvents } from "./events.ts";
 import { close, openNetlink, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
-import { decodeAddress, RTM_DELADDR, RTM_NEWADDR } from "./netlink-addresses.ts";
+import {
+  decodeAddress,
+  decodeGoneNeighbour,
+  RTM_DELADDR,
+  RTM_DELNEIGH,
+  RTM_NEWADDR,
+} from "./netlink-addresses.ts";
 import { decodeAttributes, textOf } from "./netlink-codec.ts";
 import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./netlink-links.ts";
+import { decodeParameters, RTM_NEWNETCONF } from "./netlink-parameters.ts";
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./netlink-routes.ts";
 import { decodeRule, RTM_DELRULE, RTM_NEWRULE } from "./netlink-rules.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
@@ -23,8 +30,8 @@ type Decoder = (message: NetlinkMessage) => KernelEvent | undefined;
 
 const SOL_NETLINK = 270;
 const ADD_MEMBERSHIP = 1;
-/** RTNLGRP_* LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE. */
-const ROUTE_GROUPS = [1, 5, 7, 8, 9, 11, 19];
+/** RTNLGRP_* LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, IPV4_NETCONF, IPV6_NETCONF. */
+const ROUTE_GROUPS = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25];
 /** NFNLGRP_NFTABLES. */
 const NFT_GROUPS = [7];
 /** 6000 route events while the event loop was blocked fitted. */
@@ -166,6 +173,12 @@ function decodeRouteEvent({ type, data }: NetlinkMessage): KernelEvent | undefin
       const route = decodeRoute(data);
       return route && { kind: "route", change, route };
     }
+    case RTM_DELNEIGH: {
+      const neighbour = decodeGoneNeighbour(data);
+      return neighbour && { kind: "neighbour", change: "gone", neighbour };
+    }
+    case RTM_NEWNETCONF:
+      return decodeParameters(data);
     case RTM_NEWRULE:
     case RTM_DELRULE: {
       const rule = decodeRule(data);

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { SubnetId } from "../../common/ids.ts";
 import { Cidr, type IpAddress } from "../../common/ip.ts";
+import type { RawSettings } from "../../ipamd/settings.ts";
 import { type Ec2, startEc2 } from "../cloudsim/aws/ec2.ts";
 import { primaryOf } from "../cloudsim/aws/model/launch.ts";
 import type { Instance } from "../cloudsim/aws/model/resources.ts";
@@ -167,21 +168,31 @@ export class ClusterNode {
   async startDaemon(
     until: "serving" | "ready for pods" = "ready for pods",
     environment: Readonly<Record<string, string>> = {},
+    settings: RawSettings = {},
   ): Promise<DaemonProcess> {
-    const settings = path.join(this.cluster.folder, `${this.name}.json`);
-    writeFileSync(settings, JSON.stringify({ "ip-families": "ipv4,ipv6" }));
+    const daemon = this.launchDaemon(environment, settings);
+    await daemon.logged(until);
+    return daemon;
+  }
+
+  /** Starts the daemon and waits for nothing. `settings` are laid over dual stack. */
+  launchDaemon(
+    environment: Readonly<Record<string, string>> = {},
+    settings: RawSettings = {},
+  ): DaemonProcess {
+    const settingsPath = path.join(this.cluster.folder, `${this.name}.json`);
+    writeFileSync(settingsPath, JSON.stringify({ "ip-families": "ipv4,ipv6", ...settings }));
     this.daemon = DaemonProcess.start(this.place.netnsPath, {
       CAUSEWAY_CLOUD: "aws",
       CAUSEWAY_CLUSTER: "demo",
       CAUSEWAY_SOCKET: this.socketPath,
       CAUSEWAY_CONFLIST_DIR: path.join(this.cluster.folder, this.name, "net.d"),
       CAUSEWAY_INSPECT: `127.0.0.1:${INSPECT_PORT}`,
-      CAUSEWAY_SETTINGS: settings,
+      CAUSEWAY_SETTINGS: settingsPath,
       AWS_ENDPOINT_URL_EC2: `http://127.0.0.1:${EC2_PORT}`,
       AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://127.0.0.1:${IMDS_PORT}`,
       ...environment,
     });
-    await this.daemon.logged(until);
     return this.daemon;
   }
 

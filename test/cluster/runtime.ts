@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { IpAddress } from "../../common/ip.ts";
 
 /** What came of one execution of the plugin. */
@@ -67,11 +68,12 @@ export class Runtime {
   }
 
   /** Executes the plugin, whatever comes of it. Changed or removed (undefined) variables and another stdin are a test's to give. */
-  exec(
-    command: string,
-    sandbox: Sandbox,
-    changes: { readonly env?: Readonly<Record<string, string | undefined>>; readonly stdin?: string } = {},
-  ): Promise<PluginRun> {
+  exec(command: string, sandbox: Sandbox, changes: PluginChanges = {}): Promise<PluginRun> {
+    return this.start(command, sandbox, changes).run;
+  }
+
+  /** As exec(), for a plugin that is looked at or killed while it runs. */
+  start(command: string, sandbox: Sandbox, changes: PluginChanges = {}): RunningPlugin {
     const env = {
       PATH: process.env.PATH,
       CAUSEWAY_SOCKET: this.socketPath,
@@ -83,27 +85,55 @@ export class Runtime {
       CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=demo;K8S_POD_NAME=${sandbox.name};K8S_POD_UID=uid-${sandbox.name}`,
       ...changes.env,
     };
-    return execute(env, changes.stdin ?? JSON.stringify(CONFIG));
+    return startPlugin(env, changes.stdin ?? JSON.stringify(CONFIG));
   }
 }
 
-function execute(env: Readonly<Record<string, string | undefined>>, stdin: string): Promise<PluginRun> {
-  return new Promise((resolve, reject) => {
-    const startedAt = performance.now();
-    const child = spawn(SHIM, { env, stdio: "pipe" });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.on("data", (chunk: Buffer) => {
-      stdout += chunk;
-    });
-    child.stderr.on("data", (chunk: Buffer) => {
-      stderr += chunk;
-    });
+/** What a test gives in place of what a runtime does. */
+export type PluginChanges = {
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly stdin?: string;
+};
+
+/** A plugin that has not ended yet. */
+export type RunningPlugin = {
+  readonly run: Promise<PluginRun>;
+  /** True once the daemon has the whole request, or will have it when it goes on, and the plugin sleeps. */
+  isWaiting(): boolean;
+  /** SIGKILL, as a runtime does at its deadline. */
+  kill(): void;
+};
+
+function startPlugin(env: Readonly<Record<string, string | undefined>>, stdin: string): RunningPlugin {
+  const startedAt = performance.now();
+  const child = spawn(SHIM, { env, stdio: "pipe" });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (chunk: Buffer) => {
+    stdout += chunk;
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk;
+  });
+  // a plugin that ends without reading all of stdin is its own business
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(stdin);
+  const run = new Promise<PluginRun>((resolve, reject) => {
     child.once("error", reject);
-    // a plugin that ends without reading all of stdin is its own business
-    child.stdin.on("error", () => undefined);
-    child.stdin.end(stdin);
     child.once("close", (exitCode) =>
       resolve({ exitCode, stdout, stderr, durationMs: performance.now() - startedAt }),
     );
   });
+  return { run, isWaiting: () => isWaiting(child.pid ?? 0), kill: () => void child.kill("SIGKILL") };
+}
+
+/** It opens its socket only once it has all of stdin, and sleeps then only for the answer. */
+function isWaiting(pid: number): boolean {
+  try {
+    const sockets = readdirSync(`/proc/${pid}/fd`).filter(
+      (fd) => Number(fd) > 2 && readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:"),
+    );
+    return sockets.length > 0 && /\) S /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
 }

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseMac } from "../../common/ids.ts";
+import { IpAddress } from "../../common/ip.ts";
 import type { KernelEvent } from "../../common/kernel/events.ts";
 import type { Kernel } from "../../common/kernel/kernel.ts";
 import { openKernel } from "../../common/kernel/real-kernel.ts";
@@ -58,7 +59,9 @@ describe("NetlinkEvents", () => {
       ip("link delete cw0");
       endWatch();
     }, isRule(999));
-    const told = seen.map((event) => {
+    // of every new link the kernel tells its parameters
+    const others = seen.filter((event) => event.kind !== "parameter");
+    const told = others.map((event) => {
       if (event.kind === "link") return `${event.kind} ${event.change} ${event.link.name}`;
       if (event.kind === "address") return `${event.kind} ${event.change} ${event.address.address}`;
       if (event.kind === "route")
@@ -80,6 +83,27 @@ describe("NetlinkEvents", () => {
       "link gone cw1",
       "rule set 4 254",
     ]);
+  });
+
+  it("tells which parameter was set, and which permanent neighbour was removed", async () => {
+    createPair();
+    kernel.host.links.change("cw0", { up: true });
+    const linkIndex = kernel.host.links.find("cw0")?.index ?? 0;
+    kernel.host.neighbours.set({ linkIndex, address: IpAddress.parse("10.0.0.5"), mac: "0a:00:00:00:00:02" });
+    const seen = await watch(() => {
+      host.exec("sysctl -qw net.ipv4.ip_forward=1");
+      host.exec("sysctl -qw net.ipv4.ip_forward=0");
+      host.exec("sysctl -qw net.ipv4.conf.cw0.rp_filter=1");
+      host.exec("sysctl -qw net.ipv6.conf.all.forwarding=1");
+      host.exec("ip neighbour delete 10.0.0.5 dev cw0");
+      endWatch();
+    }, isRule(999));
+    const all = { kind: "parameter", scope: "all" };
+    expect(seen).toContainEqual({ ...all, family: 4, forwarding: false });
+    expect(seen).toContainEqual({ ...all, family: 6, forwarding: true });
+    expect(seen).toContainEqual({ kind: "parameter", scope: "link", linkIndex, family: 4, rpFilter: 1 });
+    const neighbour = expect.objectContaining({ linkIndex, address: IpAddress.parse("10.0.0.5") });
+    expect(seen).toContainEqual({ kind: "neighbour", change: "gone", neighbour });
   });
 
   it("does not tell what our own nft and our own thread do", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { KernelEvent } from "../../../common/kernel/events.ts";
 import type { NftElement } from "../../../common/kernel/nft.ts";
 import type { Rule } from "../../../common/kernel/rules.ts";
 import { testTable } from "../nft-table.ts";
@@ -29,8 +30,9 @@ export function describeEvents(on: KernelFixture): void {
           on.harness.deleteTable();
         },
       );
-      // the kernel itself tells of the link's carrier
-      const others = seen.filter((event) => event.kind !== "link" && event.kind !== "address");
+      // the kernel itself tells of the link's carrier and parameters
+      const theKernels: readonly KernelEvent["kind"][] = ["link", "address", "parameter"];
+      const others = seen.filter((event) => !theKernels.includes(event.kind));
       expect(others).toEqual([
         { kind: "rule", change: "gone", family: 6, rule },
         expect.objectContaining({ kind: "nft", processName: expect.any(String) }),

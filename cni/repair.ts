@@ -1,0 +1,112 @@
+/**
+ * Puts back what a living attachment lost on the host's side: one `down` and `up` of its link loses routes, neighbours and the IPv6 address, and
+ * other programs remove what they do not know.
+ */
+import { PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import type { LinkAddress, Neighbour } from "../common/kernel/addresses.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Link, LinkChange } from "../common/kernel/links.ts";
+import type { NetworkStack } from "../common/kernel/netns.ts";
+import type { NftElement } from "../common/kernel/nft.ts";
+import { isSameRoute, type Route } from "../common/kernel/routes.ts";
+import type { EndOfPair, PodNetwork } from "./pod-network.ts";
+
+/** What is looked at for all pods together. */
+export type PodsState = { readonly routes: readonly Route[]; readonly genuine: ReadonlySet<string> };
+
+/** The pods table and the genuine pairs, as they are now. */
+export function readPodsState(kernel: Kernel): PodsState {
+  return {
+    routes: ([4, 6] as const).flatMap((family) =>
+      kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
+    ),
+    genuine: new Set(kernel.nft.list("genuine").map(genuineName)),
+  };
+}
+
+/**
+ * Gives what it wrote, for people; a second call writes nothing. Does nothing when the link is gone. Throws KernelError.
+ * `state` may be shared by repairs of one moment.
+ */
+export function repair(
+  kernel: Kernel,
+  network: PodNetwork,
+  state: PodsState = readPodsState(kernel),
+): string[] {
+  const link = kernel.host.links.find(network.link.hostName);
+  if (link === undefined) return [];
+  const genuine = network.genuine.filter((element) => !state.genuine.has(genuineName(element)));
+  if (genuine.length > 0) kernel.nft.change(genuine.map((element) => ({ op: "add", element })));
+  return [
+    ...repairSysctls(kernel.host, network.host),
+    ...repairLink(kernel.host, link, network),
+    ...repairEnd(kernel.host, network.host, link.index, state.routes),
+    ...genuine.map((element) => `nft ${genuineName(element)}`),
+  ].map((what) => `${link.name}: ${what}`);
+}
+
+function repairSysctls(host: NetworkStack, end: EndOfPair): string[] {
+  return end.sysctls.flatMap(([path, value]) => {
+    const actual = host.sysctl.get(path);
+    if (actual === undefined || actual === value) return [];
+    host.sysctl.set(path, value);
+    return [`sysctl ${path} ${actual} -> ${value}`];
+  });
+}
+
+function repairLink(host: NetworkStack, link: Link, { link: { hostMac } }: PodNetwork): string[] {
+  const change: LinkChange = {
+    ...(link.up ? {} : { up: true }),
+    ...(link.mac === hostMac ? {} : { mac: hostMac }),
+  };
+  if (Object.keys(change).length === 0) return [];
+  host.links.change(link.index, change);
+  return [`link ${JSON.stringify(change)}`];
+}
+
+function repairEnd(
+  host: NetworkStack,
+  end: EndOfPair,
+  linkIndex: number,
+  actual: readonly Route[],
+): string[] {
+  const addresses = lacking(
+    end.addresses.map((address) => ({ ...address, linkIndex })),
+    host.addresses.list(linkIndex),
+    isSameAddress,
+  );
+  for (const address of addresses) host.addresses.add(address);
+  const neighbours = lacking(
+    end.neighbours.map((neighbour) => ({ ...neighbour, linkIndex })),
+    host.neighbours.list(linkIndex),
+    isSameNeighbour,
+  );
+  for (const neighbour of neighbours) host.neighbours.set(neighbour);
+  const routes = lacking(
+    end.routes.map((route) => ({ ...route, linkIndex })),
+    actual,
+    isSameRoute,
+  );
+  for (const route of routes) host.routes.replace(route);
+  return [
+    ...addresses.map(({ address }) => `address ${address}`),
+    ...neighbours.map(({ address }) => `neighbour ${address}`),
+    ...routes.map(({ destination }) => `route ${destination}`),
+  ];
+}
+
+function lacking<T>(wanted: readonly T[], actual: readonly T[], isSame: (a: T, b: T) => boolean): T[] {
+  return wanted.filter((one) => !actual.some((other) => isSame(one, other)));
+}
+
+function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
+  return a.address.equals(b.address) && a.prefixLength === b.prefixLength;
+}
+
+function isSameNeighbour(a: Neighbour, b: Neighbour): boolean {
+  return a.address.equals(b.address) && a.mac === b.mac;
+}
+
+function genuineName(element: NftElement): string {
+  return element.set === "genuine" ? `${element.link} ${element.address}` : "";
+}
