@@ -2,6 +2,8 @@
  * Brings what the cloud says onto this host: uplinks for attached interfaces, units into the journal and the pool. Strong facts remove, weak
  * ones only set aside: a unit that one answer omits stays until a second answer omits it too and no pod has it.
  */
+
+import { planPodNetwork } from "../cni/pod-network.ts";
 import type { InterfaceId } from "../common/ids.ts";
 import type { Cidr } from "../common/ip.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
@@ -75,14 +77,19 @@ export class Adoption {
 
   /** Lays the host's network down for the uplinks and units of now; gives what it wrote. */
   applyHost(): Promise<readonly string[]> {
-    const { uplinks, pool } = this.deps;
-    return this.deps.hostNetwork.apply(() => ({
+    const { uplinks, pool, book, hostNetwork } = this.deps;
+    const wanted = () => ({
       uplinks: uplinks.list(),
       units: new Map(
         uplinks.list().map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]]),
       ),
       networkCidrs: this.cidrs,
-    }));
+    });
+    const genuine = () =>
+      book()
+        .ready()
+        .flatMap((lease) => planPodNetwork(lease).genuine);
+    return hostNetwork.apply(wanted, genuine);
   }
 
   /** Takes addresses of held units off host links: the host would answer for a pod (aws-33). True when there was one. */

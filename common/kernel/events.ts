@@ -4,7 +4,10 @@ import type { Link } from "./links.ts";
 import type { Route } from "./routes.ts";
 import type { Rule } from "./rules.ts";
 
-/** A change in the host's namespace. What this process did itself is not reported. */
+/**
+ * A change in the host's namespace. What this process did itself is not reported, but for the removal of a group of links, of which the
+ * kernel does not say who asked for it.
+ */
 export type KernelEvent =
   | { readonly kind: "link"; readonly change: "set" | "gone"; readonly link: Link }
   | { readonly kind: "address"; readonly change: "set" | "gone"; readonly address: LinkAddress }

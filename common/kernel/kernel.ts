@@ -23,6 +23,6 @@ export interface Kernel {
   readonly events: KernelEvents;
   /** Changes with every boot (/proc/sys/kernel/random/boot_id). */
   readonly bootId: string;
-  /** Closes sockets and the worker. */
+  /** Closes sockets and the worker. Repeatable. */
   close(): Promise<void>;
 }

@@ -75,7 +75,8 @@ export class NetlinkLinks implements Links {
   }
 
   find(ref: number | string): Link | undefined {
-    const answer = ignoring(["ENODEV"], () => this.socket.ask(lookup(ref, `look up link ${ref}`)));
+    // ERANGE: no link can have so long a name
+    const answer = ignoring(["ENODEV", "ERANGE"], () => this.socket.ask(lookup(ref, `look up link ${ref}`)));
     return answer?.[0] && decodeLink(answer[0].data);
   }
 

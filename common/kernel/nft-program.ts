@@ -32,7 +32,7 @@ export class NftProgram {
       "inet",
       NFT_TABLE,
     ]);
-    if (exitCode === 0) return JSON.parse(stdout);
+    if (exitCode === 0) return JSON.parse(stdout, dropState);
     if (isAbsent(stderr)) return undefined;
     throw rejected(`read table ${NFT_TABLE}`, stderr);
   }
@@ -57,6 +57,13 @@ export class NftProgram {
 export function isAbsent(stderr: string): boolean {
   const [first = ""] = stderr.trimStart().split("\n");
   return first === "Error: No such file or directory";
+}
+
+/** nft prints handles and the counts of named counters in JSON even when asked for the stateless form. */
+function dropState(key: string, value: unknown): unknown {
+  if (key === "handle") return undefined;
+  if (key !== "counter" || typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => name !== "packets" && name !== "bytes"));
 }
 
 function rejected(doing: string, stderr: string): KernelError {

@@ -33,7 +33,7 @@ function read(path: string): string | undefined {
 
 function write(path: string, value: string): void {
   try {
-    // r+ because w would create and truncate, which /proc does not need and ENOENT must not become EACCES
+    // not w, which would try to create a file that is missing: EACCES instead of ENOENT
     writeFileSync(`/proc/sys/${path}`, value, { flag: "r+" });
   } catch (error) {
     throw new KernelError(codeOf(error), `set sysctl ${path} to ${value}: ${codeOf(error)}`, {

@@ -29,6 +29,15 @@ export async function openKernel({ netnsPath }: KernelOptions = {}): Promise<Ker
   own.add(NETLINK_NETFILTER, nftSocket.port);
   const events = new NetlinkEvents(hostFd, own);
   const slow = new WorkerKernel(own, netnsPath);
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    events.close();
+    host.socket[Symbol.dispose]();
+    nftSocket[Symbol.dispose]();
+    // once: by a second time the number belongs to something else
+    if (hostFd !== homeNetns) closeSync(hostFd);
+    return slow.close();
+  };
   return {
     host: host.stack,
     netns: new ProcNetns(hostFd),
@@ -36,12 +45,6 @@ export async function openKernel({ netnsPath }: KernelOptions = {}): Promise<Ker
     slow,
     events,
     bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
-    close: async () => {
-      events.close();
-      host.socket[Symbol.dispose]();
-      nftSocket[Symbol.dispose]();
-      if (hostFd !== homeNetns) closeSync(hostFd);
-      await slow.close();
-    },
+    close: () => (closing ??= close()),
   };
 }

@@ -21,6 +21,7 @@ export class WorkerKernel implements SlowKernel {
   private readonly waiting = new Map<number, Settle>();
   private worker: Promise<Worker> | undefined;
   private lastId = 0;
+  private closed = false;
 
   /** @param netnsPath the namespace it works in, when that is not this process's own */
   constructor(own: OwnPorts, netnsPath?: string) {
@@ -37,13 +38,15 @@ export class WorkerKernel implements SlowKernel {
     return { removed: await this.run(job) };
   }
 
-  /** Ends the thread; jobs that wait are rejected. Repeatable. */
+  /** Ends the thread; jobs that wait, and later ones, are rejected. Repeatable. */
   async close(): Promise<void> {
+    this.closed = true;
     const worker = await this.worker?.catch(() => undefined);
     await worker?.terminate();
   }
 
   private async run(job: SlowJob): Promise<number> {
+    if (this.closed) throw new KernelError("EBADF", "the thread for slow kernel work was closed");
     this.worker ??= this.startWorker();
     const worker = await this.worker;
     this.lastId += 1;

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
 import type { Family } from "../ip.ts";
 import { KernelError } from "./errors.ts";
+import { runProgram } from "./processes.ts";
 
 /** The two kernels' ways of iptables: over nf_tables, and its own old tables. A node can have rules in both. */
 export type XtablesBackend = "nft" | "legacy";
@@ -67,18 +67,11 @@ export class ProgramXtables implements Xtables {
     await this.#run([program(chain, "-restore"), "-w", "--noflush"], lines.join("\n"));
   }
 
-  #run(argv: readonly string[], input = ""): Promise<string> {
-    const [file = "", ...rest] = [...this.#prefix, ...argv];
-    return new Promise((resolve, reject) => {
-      const child = execFile(file, rest, { encoding: "utf8" }, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
-        else
-          reject(new KernelError("xtables-failed", `${argv.join(" ")}: ${stderr.trim()}`, { cause: error }));
-      });
-      // a program that ends before it reads everything has said why on stderr
-      child.stdin?.on("error", () => undefined);
-      child.stdin?.end(input);
-    });
+  async #run(command: readonly string[], input = ""): Promise<string> {
+    const [file = "", ...args] = [...this.#prefix, ...command];
+    const { exitCode, stdout, stderr } = await runProgram([file, ...args], { input });
+    if (exitCode === 0) return stdout;
+    throw new KernelError("xtables-failed", `${command.join(" ")}: ${stderr.trim()}`);
   }
 }
 

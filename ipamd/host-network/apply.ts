@@ -1,158 +1,153 @@
 /**
- * Makes the host match a plan, but for nft and xtables: sysctls, links, addresses, routes, rules, in the plan's order. What is as it should be is not
- * written, so a second call writes nothing; of routes and rules only those with our protocol are ever removed.
+ * Makes the host's network what the plan says, in the plan's order, and writes nothing where it is so already. Wanted and
+ * actual are compared in the kernel's own form. Only routes and rules of our protocol are ever removed.
  */
-import { MAIN_TABLE, PROTOCOL } from "../../common/constants.ts";
-import type { Family } from "../../common/ip.ts";
+import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX } from "../../common/constants.ts";
+import { Cidr } from "../../common/ip.ts";
 import type { LinkAddress } from "../../common/kernel/addresses.ts";
 import type { NetworkStack } from "../../common/kernel/netns.ts";
-import type { Route } from "../../common/kernel/routes.ts";
-import type { Rule } from "../../common/kernel/rules.ts";
-import type { HostNetworkPlan, WantedLink, WantedSysctl } from "./plan.ts";
+import { isSameRoute, type Route } from "../../common/kernel/routes.ts";
+import { isSameRule, type Rule } from "../../common/kernel/rules.ts";
+import type { Xtables } from "../../common/kernel/xtables.ts";
+import { applyNft, type NftDoors } from "./apply-nft.ts";
+import { ensureForwardAccepts } from "./forward-accepts.ts";
+import type { HostNetworkPlan, WantedLink } from "./plan.ts";
+import { tableOf } from "./uplinks.ts";
 
-const FAMILIES: readonly Family[] = [4, 6];
+export type HostNetworkDoors = NftDoors & { readonly host: NetworkStack; readonly xtables: Xtables };
 
-/** Synchronous, a few milliseconds. Gives what it wrote, for people; throws KernelError. Repeatable. */
-export function applyHostPlan(host: NetworkStack, plan: HostNetworkPlan): string[] {
-  return [
-    ...plan.sysctls.flatMap((wanted) => applySysctl(host, wanted)),
-    ...plan.links.flatMap((wanted) => applyLink(host, wanted)),
-    ...applyAddresses(host, plan),
-    ...applyRoutes(host, plan),
-    ...FAMILIES.flatMap((family) => applyRules(host, plan, family)),
+/**
+ * Repeatable; calls must not overlap. Gives what it wrote, one line each: an empty list means that all was well. Throws
+ * KernelError at the first refusal; what was done until then stays, and a repetition goes on.
+ */
+export async function applyHostNetwork(
+  doors: HostNetworkDoors,
+  wanted: HostNetworkPlan,
+): Promise<readonly string[]> {
+  const written = [
+    ...applySysctls(doors.host, wanted),
+    ...wanted.links.flatMap((link) => applyLink(doors.host, link)),
+    ...wanted.ownedLinks.flatMap((linkIndex) => clearOwned(doors.host, linkIndex, wanted)),
+    ...wanted.addresses.flatMap((address) => applyAddress(doors.host, address)),
+    ...applyRoutes(doors.host, wanted),
+    ...applyRules(doors.host, wanted),
+    ...(await applyNft(doors, wanted.nft)),
   ];
+  for (const chain of await ensureForwardAccepts(doors.xtables, wanted.forwardAccepts)) {
+    written.push(`xtables: FORWARD of ${chain.backend} IPv${chain.family}`);
+  }
+  return written;
 }
 
-function applySysctl(host: NetworkStack, { path, value }: WantedSysctl): string[] {
-  const actual = host.sysctl.get(path);
-  // a kernel without IPv6 has none of its files
-  if (actual === undefined || actual === value) return [];
-  host.sysctl.set(path, value);
-  return [`sysctl ${path} ${actual} -> ${value}`];
+function applySysctls(host: NetworkStack, wanted: HostNetworkPlan): string[] {
+  const written: string[] = [];
+  for (const { path, value } of wanted.sysctls) {
+    const actual = host.sysctl.get(path);
+    // a kernel without IPv6 has none of its files
+    if (actual === value || actual === undefined) continue;
+    host.sysctl.set(path, value);
+    written.push(`sysctl: ${path} = ${value}`);
+  }
+  return written;
 }
 
 function applyLink(host: NetworkStack, wanted: WantedLink): string[] {
   const link = host.links.find(wanted.index);
   // it went meanwhile: its event starts another look
   if (link === undefined) return [];
-  const change = {
-    ...(link.up ? {} : { up: true }),
-    ...(link.group === wanted.group ? {} : { group: wanted.group }),
-    ...(wanted.alias === undefined || link.alias === wanted.alias ? {} : { alias: wanted.alias }),
-  };
-  if (Object.keys(change).length === 0) return [];
-  host.links.change(link.index, change);
-  return [`link ${wanted.name} ${JSON.stringify(change)}`];
+  const isRight =
+    link.up && link.group === wanted.group && (wanted.alias === undefined || link.alias === wanted.alias);
+  if (isRight) return [];
+  const { group, up, alias } = wanted;
+  host.links.change(wanted.index, { group, up, ...(alias === undefined ? {} : { alias }) });
+  return [`link: ${wanted.name}`];
 }
 
-/** Secondary uplinks are ours whole: they have their planned addresses and no others. The primary's belong to the machine. */
-function applyAddresses(host: NetworkStack, plan: HostNetworkPlan): string[] {
-  return plan.ownedLinks.flatMap((linkIndex) => {
-    const wanted = plan.addresses.filter((address) => address.linkIndex === linkIndex);
-    const actual = host.addresses.list(linkIndex).filter(({ scope }) => (scope ?? 0) === 0);
-    const strange = actual.filter((address) => !wanted.some((other) => isSameAddress(address, other)));
-    for (const address of strange) host.addresses.remove(address);
-    const missing = wanted.filter((address) => !actual.some((other) => isSameAddress(address, other)));
-    for (const address of missing) host.addresses.add(address);
-    return [
-      ...strange.map((address) => `address -${address.address}`),
-      ...missing.map((address) => `address +${address.address}`),
-    ];
-  });
+function applyAddress(host: NetworkStack, wanted: LinkAddress): string[] {
+  const actual = host.addresses
+    .list(wanted.linkIndex)
+    .find((other) => other.address.equals(wanted.address) && other.prefixLength === wanted.prefixLength);
+  if (actual !== undefined && (actual.noPrefixRoute ?? false) === (wanted.noPrefixRoute ?? false)) return [];
+  // the flag of an address that is there does not change, and its connected route would stay
+  if (actual !== undefined) host.addresses.remove(actual);
+  host.addresses.add(wanted);
+  return [`address: ${wanted.address}/${wanted.prefixLength}`];
 }
 
-/** One without noprefixroute is another: the kernel does not change the flag of an address that is there. */
-function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
-  return (
-    a.address.equals(b.address) &&
-    a.prefixLength === b.prefixLength &&
-    (a.noPrefixRoute ?? false) === (b.noPrefixRoute ?? false)
-  );
-}
-
-function applyRoutes(host: NetworkStack, plan: HostNetworkPlan): string[] {
-  const done: string[] = [];
-  for (const family of FAMILIES) {
-    for (const table of plan.uplinkTables) {
-      const actual = host.routes.list({ family, table, protocol: PROTOCOL });
-      const wanted = plan.routes.filter(
-        (route) => route.table === table && route.destination.family === family,
-      );
-      for (const route of actual.filter((one) => !wanted.some((other) => isSameRoute(one, other)))) {
-        host.routes.remove(route);
-        done.push(`route -${route.destination} table ${table}`);
-      }
-      for (const route of wanted.filter((one) => !actual.some((other) => isSameRoute(one, other)))) {
-        host.routes.replace(route);
-        done.push(`route +${route.destination} table ${table}`);
-      }
-    }
-    done.push(...clearMain(host, plan, family));
-  }
-  return done;
-}
-
-/** The node's own packets go by the primary: main has no route through a secondary uplink, whoever put it there. */
-function clearMain(host: NetworkStack, plan: HostNetworkPlan, family: Family): string[] {
-  const strange = host.routes
-    .list({ family, table: MAIN_TABLE })
-    .filter(
-      ({ linkIndex, destination }) =>
-        plan.ownedLinks.includes(linkIndex ?? 0) && !isLinkLocal(destination.toString()),
-    );
-  for (const route of strange) host.routes.remove(route);
-  return strange.map((route) => `route -${route.destination} table ${MAIN_TABLE}`);
-}
-
-/** The kernel's own, which discovery on that link needs. */
-function isLinkLocal(destination: string): boolean {
-  return destination.startsWith("fe80:") || destination.startsWith("ff");
-}
-
-function isSameRoute(a: Route, b: Route): boolean {
-  return routeKey(a) === routeKey(b);
-}
-
-function routeKey({ destination, type, metric, linkIndex, gateway }: Route): string {
-  return `${type} ${destination} via ${gateway ?? "-"} dev ${linkIndex ?? "-"} metric ${metric}`;
-}
-
-function applyRules(host: NetworkStack, plan: HostNetworkPlan, family: Family): string[] {
-  const ours = host.rules.list(family).filter(({ protocol }) => protocol === PROTOCOL);
-  const wanted = plan.rules.filter((rule) => rule.family === family);
-  const keys = new Set(wanted.map(ruleKey));
-  const missing = wanted.filter((rule) => !ours.some((other) => ruleKey(other) === ruleKey(rule)));
-  const strange = ours.filter((rule) => !keys.has(ruleKey(rule)));
-  // first the new, then the old: no packet meets a gap
-  for (const rule of missing) host.rules.add(rule);
-  for (const rule of strange) host.rules.remove(rule);
+/**
+ * A secondary uplink is ours whole: other addresses (a DHCP client's), and main's routes through it, are removed, because the node's own packets go by the
+ * primary.
+ */
+function clearOwned(host: NetworkStack, linkIndex: number, wanted: HostNetworkPlan): string[] {
+  const planned = new Set(wanted.addresses.map(({ address }) => address.toString()));
+  const addresses = host.addresses
+    .list(linkIndex)
+    .filter(({ address, scope }) => (scope ?? 0) === 0 && !planned.has(address.toString()));
+  for (const address of addresses) host.addresses.remove(address);
+  const routes = ([4, 6] as const)
+    .flatMap((family) => host.routes.list({ family, table: MAIN_TABLE }))
+    .filter((route) => route.linkIndex === linkIndex && !isLinkScoped(route));
+  for (const route of routes) host.routes.remove(route);
   return [
-    ...missing.map((rule) => `rule + ${ruleKey(rule)}`),
-    ...strange.map((rule) => `rule - ${ruleKey(rule)}`),
+    ...addresses.map(({ address }) => `address: no ${address}`),
+    ...routes.map(({ destination }) => `route: no ${destination} in main`),
   ];
 }
 
-function ruleKey({
-  family,
-  priority,
-  table,
-  from,
-  to,
-  inLink,
-  mark,
-  suppressPrefixLength,
-  suppressLinkGroup,
-}: Rule): string {
-  return JSON.stringify([
-    family,
-    priority,
-    table,
-    from?.toString(),
-    to?.toString(),
-    inLink,
-    mark?.value,
-    mark?.mask,
-    suppressPrefixLength,
-    suppressLinkGroup,
-  ]);
+/** The kernel's own of every IPv6 link, which discovery needs. */
+function isLinkScoped({ destination }: Route): boolean {
+  return LINK_LOCAL.contains(destination) || MULTICAST.contains(destination);
+}
+
+const LINK_LOCAL = Cidr.parse("fe80::/10");
+const MULTICAST = Cidr.parse("ff00::/8");
+
+/** Also of slots that have no uplink now. */
+function applyRoutes(host: NetworkStack, wanted: HostNetworkPlan): string[] {
+  const written: string[] = [];
+  for (let slot = 1; slot <= SLOT_MAX; slot += 1) {
+    for (const family of [4, 6] as const) {
+      const mine = wanted.routes.filter(
+        (route) => route.table === tableOf(slot) && route.destination.family === family,
+      );
+      written.push(...applyTable(host, mine, host.routes.list({ family, table: PODS_TABLE + slot })));
+    }
+  }
+  return written;
+}
+
+function applyTable(host: NetworkStack, wanted: readonly Route[], actual: readonly Route[]): string[] {
+  const written: string[] = [];
+  const ours = actual.filter((route) => route.protocol === PROTOCOL);
+  for (const route of ours.filter((other) => !wanted.some((mine) => isSameRoute(mine, other)))) {
+    host.routes.remove(route);
+    written.push(`route: no ${route.destination} in ${route.table}`);
+  }
+  // a default route's gateway must be reachable before it: the plan has them in that order
+  for (const route of wanted.filter((mine) => !ours.some((other) => isSameRoute(mine, other)))) {
+    host.routes.replace(route);
+    written.push(`route: ${route.destination} in ${route.table}`);
+  }
+  return written;
+}
+
+function applyRules(host: NetworkStack, wanted: HostNetworkPlan): string[] {
+  const written: string[] = [];
+  for (const family of [4, 6] as const) {
+    const mine = wanted.rules.filter((rule) => rule.family === family);
+    const ours = host.rules.list(family).filter((rule) => rule.protocol === PROTOCOL);
+    for (const rule of mine.filter((one) => !ours.some((other) => isSameRule(one, other)))) {
+      host.rules.add(rule);
+      written.push(`rule: ${describeRule(rule)}`);
+    }
+    for (const rule of ours.filter((other) => !mine.some((one) => isSameRule(one, other)))) {
+      host.rules.remove(rule);
+      written.push(`rule: no ${describeRule(rule)}`);
+    }
+  }
+  return written;
+}
+
+function describeRule(rule: Rule): string {
+  return `IPv${rule.family} ${rule.priority} to ${rule.table}`;
 }

@@ -1,4 +1,5 @@
 import type { Cidr } from "../../common/ip.ts";
+import type { NftElement } from "../../common/kernel/nft.ts";
 import type { Uplink } from "../uplink.ts";
 
 /** What the host's network must carry besides pods. */
@@ -13,10 +14,10 @@ export type HostWanted = {
 /** The host's rules, uplink tables, sysctls, nft table and FORWARD accepts. */
 export interface HostNetwork {
   /**
-   * Makes the host match what `wanted` gives when its turn comes; calls run one after another. Idempotent: gives what
+   * Makes the host match what `wanted` and `genuine` (every pair of a running pod) give when its turn comes; calls run one after another. Idempotent: gives what
    * it wrote, for people, and a second call writes nothing. Throws KernelError.
    */
-  apply(wanted: () => HostWanted): Promise<readonly string[]>;
+  apply(wanted: () => HostWanted, genuine: () => readonly NftElement[]): Promise<readonly string[]>;
   /** The network's CIDRs as the nft table remembers them, for a start without the cloud. Empty when there is no table. */
   rememberedCidrs(): Promise<readonly Cidr[]>;
 }

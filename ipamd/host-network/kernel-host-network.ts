@@ -1,67 +1,92 @@
-import { type Cidr, mergeCidrs } from "../../common/ip.ts";
+import { Cidr, mergeCidrs } from "../../common/ip.ts";
 import type { Kernel } from "../../common/kernel/kernel.ts";
+import type { NftElement } from "../../common/kernel/nft.ts";
+import { previewNft } from "../../common/kernel/nft-preview.ts";
 import type { Xtables } from "../../common/kernel/xtables.ts";
 import type { Logger } from "../../common/log.ts";
 import type { Settings } from "../settings.ts";
 import { formatUplinkAlias } from "../uplink.ts";
-import { applyHostPlan } from "./apply.ts";
-import { NftApplier } from "./apply-nft.ts";
-import { ensureForwardAccepts } from "./forward-accepts.ts";
+import { applyHostNetwork, type HostNetworkDoors } from "./apply.ts";
 import type { HostNetwork, HostWanted } from "./host-network.ts";
-import { planHostNetwork } from "./plan.ts";
+import { setElements } from "./nft-compare.ts";
+import { type HostNetworkPlan, planHostNetwork } from "./plan.ts";
+
+export type KernelHostNetworkParts = {
+  readonly kernel: Kernel;
+  readonly xtables: Xtables;
+  readonly settings: Settings;
+  readonly log: Logger;
+};
 
 /** The host's network in the real kernel: one apply at a time. */
 export class KernelHostNetwork implements HostNetwork {
-  private readonly kernel: Kernel;
-  private readonly xtables: Xtables;
-  private readonly settings: Settings;
-  private readonly log: Logger;
-  private readonly nft: NftApplier;
+  private readonly parts: KernelHostNetworkParts;
+  private readonly preview = remembering(previewNft);
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(parts: {
-    readonly kernel: Kernel;
-    readonly xtables: Xtables;
-    readonly settings: Settings;
-    readonly log: Logger;
-  }) {
-    this.kernel = parts.kernel;
-    this.xtables = parts.xtables;
-    this.settings = parts.settings;
-    this.log = parts.log;
-    this.nft = new NftApplier(parts.kernel.nft);
+  constructor(parts: KernelHostNetworkParts) {
+    this.parts = parts;
   }
 
-  apply(wanted: () => HostWanted): Promise<readonly string[]> {
+  apply(wanted: () => HostWanted, genuine: () => readonly NftElement[]): Promise<readonly string[]> {
     // what is wanted is asked when the turn comes: an older wish must not undo a newer one
-    const turn = this.last.then(() => this.applyNow(wanted()));
+    const turn = this.last.then(() => this.applyNow(wanted(), genuine));
     this.last = turn.catch(() => undefined);
     return turn;
   }
 
-  rememberedCidrs(): Promise<readonly Cidr[]> {
-    return this.nft.insideCidrs();
+  async rememberedCidrs(): Promise<readonly Cidr[]> {
+    const listing = await this.parts.kernel.nft.read();
+    return listing === undefined ? [] : setElements(listing, "inside4").map((text) => Cidr.parse(text));
   }
 
-  private async applyNow({ uplinks, units, networkCidrs }: HostWanted): Promise<readonly string[]> {
-    const { settings, kernel } = this;
+  private async applyNow(
+    wanted: HostWanted,
+    genuine: () => readonly NftElement[],
+  ): Promise<readonly string[]> {
     // without the primary there is nothing to route by yet
-    if (!uplinks.some(({ isPrimary }) => isPrimary)) return [];
-    const plan = planHostNetwork({
-      uplinks: uplinks.map((uplink) => ({
-        ...uplink,
-        units: units.get(uplink.slot) ?? [],
-        alias: formatUplinkAlias(uplink),
-      })),
-      inside: mergeCidrs([...networkCidrs, ...settings.excludeSnatCidrs]),
-      settings,
-    });
-    const written = applyHostPlan(kernel.host, plan);
-    written.push(...(await this.nft.apply(plan.nft)));
-    for (const { backend, family } of await ensureForwardAccepts(this.xtables, plan.forwardAccepts)) {
-      written.push(`FORWARD accepts of iptables-${backend}, IPv${family}`);
-    }
-    if (written.length > 0) this.log.info({ written }, "host network changed");
+    if (!wanted.uplinks.some(({ isPrimary }) => isPrimary)) return [];
+    const { kernel, xtables, settings, log } = this.parts;
+    const doors: HostNetworkDoors = {
+      host: kernel.host,
+      nft: kernel.nft,
+      xtables,
+      preview: this.preview,
+      genuine,
+    };
+    const written = await applyHostNetwork(doors, hostNetworkPlan(wanted, settings));
+    if (written.length > 0) log.info({ written }, "host network changed");
     return written;
   }
+}
+
+/** The plan for what is wanted under these settings. */
+export function hostNetworkPlan(
+  { uplinks, units, networkCidrs }: HostWanted,
+  settings: Settings,
+): HostNetworkPlan {
+  return planHostNetwork({
+    uplinks: uplinks.map((uplink) => ({
+      ...uplink,
+      units: units.get(uplink.slot) ?? [],
+      alias: formatUplinkAlias(uplink),
+    })),
+    inside: mergeCidrs([...networkCidrs, ...settings.excludeSnatCidrs]),
+    settings,
+  });
+}
+
+/** The last answer again for the same question. */
+function remembering<T>(ask: (question: string) => Promise<T>): (question: string) => Promise<T> {
+  let last: { readonly question: string; readonly answer: Promise<T> } | undefined;
+  return async (question) => {
+    if (last?.question !== question) last = { question, answer: ask(question) };
+    const { answer } = last;
+    try {
+      return await answer;
+    } catch (error) {
+      last = undefined;
+      throw error;
+    }
+  };
 }

@@ -26,8 +26,6 @@ export type NftChain = {
 };
 
 export type NftTable = {
-  /** What the maps and sets of units hold, as elements. */
-  readonly units: readonly NftElement[];
   readonly counters: readonly string[];
   readonly sets: readonly NftSet[];
   readonly chains: readonly NftChain[];
@@ -37,9 +35,6 @@ export type NftTable = {
 export function planNftTable(input: HostNetworkInput): NftTable {
   const { uplinks, settings } = input;
   return {
-    units: uplinks.flatMap(({ slot, units }) =>
-      units.map((unit) => ({ set: "uplink", slot, unit }) as const),
-    ),
     counters: ["spoofed", "router_advert"],
     sets: [
       genuineSet(4),

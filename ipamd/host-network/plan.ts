@@ -56,8 +56,6 @@ export type HostNetworkPlan = {
   /** Secondary uplinks, by index: ours whole, so that addresses and main's routes that are not planned are removed. */
   readonly ownedLinks: readonly number[];
   readonly routes: readonly Route[];
-  /** Every table that routes may be in, also one that has none. */
-  readonly uplinkTables: readonly number[];
   readonly rules: readonly Rule[];
   readonly nft: NftTable;
   /** Families whose xtables FORWARD chain begins with our accepts. */
@@ -77,7 +75,6 @@ export function planHostNetwork(input: HostNetworkInput): HostNetworkPlan {
     links: input.uplinks.map(wantedLink),
     addresses: input.uplinks.flatMap((uplink) => ownAddresses(uplink, families)),
     ownedLinks: input.uplinks.filter(({ isPrimary }) => !isPrimary).map(({ linkIndex }) => linkIndex),
-    uplinkTables: input.uplinks.map(({ slot }) => tableOf(slot)),
     routes: input.uplinks.flatMap((uplink) => families.flatMap((family) => uplinkRoutes(uplink, family))),
     rules: families.flatMap((family) => wantedRules(input.uplinks, family)),
     nft: planNftTable(input),

@@ -59,9 +59,9 @@ export function installKubeProxy(netnsPath: string, spec: KubeProxySpec): void {
     nftLoad(netnsPath, [load("nftables"), ...more].join("\n"));
     return;
   }
-  // --noflush: the policy and the rules that others have stay
-  runIn(netnsPath, ["iptables-nft-restore", "--noflush"], withoutPolicies(load("iptables-v4")));
-  runIn(netnsPath, ["ip6tables-nft-restore", "--noflush"], withoutPolicies(load("iptables-v6")));
+  // --noflush: the policies and the rules that others have stay
+  runIn(netnsPath, ["iptables-nft-restore", "--noflush"], asInstalled(load("iptables-v4")));
+  runIn(netnsPath, ["ip6tables-nft-restore", "--noflush"], asInstalled(load("iptables-v6")));
   inNetns(netnsPath, () => writeFileSync("/proc/sys/net/ipv4/conf/all/route_localnet", "1"));
 }
 
@@ -69,11 +69,24 @@ function recording(name: string): string {
   return readFileSync(new URL(`../fixtures/kube-proxy/${name}.txt`, import.meta.url), "utf8");
 }
 
-/** The policies in a recording are the recording machine's, not this one's. */
-function withoutPolicies(text: string): string {
+/**
+ * Without the policies, which are the recording machine's; and with the jumps out of the kernel's own chains put before
+ * whatever is there, as kube-proxy does it.
+ */
+function asInstalled(text: string): string {
+  const positions = new Map<string, number>();
+  let table = "";
   return text
     .split("\n")
     .filter((line) => !/^:(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) /.test(line))
+    .map((line) => {
+      if (line.startsWith("*")) table = line;
+      return line.replace(/^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) /, (_, chain: string) => {
+        const position = (positions.get(table + chain) ?? 0) + 1;
+        positions.set(table + chain, position);
+        return `-I ${chain} ${position} `;
+      });
+    })
     .join("\n");
 }
 

@@ -1,6 +1,5 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { openKernel } from "../../common/kernel/real-kernel.ts";
 import { describeKernel } from "../conformance/kernel.ts";
 import { createNetns, run, type TestNetns } from "./namespaces.ts";
@@ -17,7 +16,7 @@ describeKernel("the real kernel", async () => {
       return pod.path;
     },
     createPlainFile: () => {
-      const path = join(mkdtempSync(join(tmpdir(), "causeway-")), "file");
+      const path = `/run/plain-${randomUUID()}`;
       writeFileSync(path, "");
       return path;
     },

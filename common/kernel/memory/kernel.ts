@@ -152,7 +152,8 @@ export class MemoryKernel implements Kernel {
     const members = this.host.links.list().filter((link) => link.group === group);
     const ours = members.filter((link) => link.name.startsWith(namePrefix));
     for (const link of members) {
-      if (ours.includes(link)) this.hostNamespace.removeLink(link.index);
+      // the kernel does not say who removed a group
+      if (ours.includes(link)) this.asOther(() => this.hostNamespace.removeLink(link.index));
       else this.host.links.change(link.index, { group: 0 });
     }
     return ours.length;

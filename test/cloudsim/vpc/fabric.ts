@@ -57,6 +57,8 @@ export class Fabric {
       `link add ${VOID_LINK} type veth peer name ${VOID_LINK}-end`,
       ...[VOID_LINK, `${VOID_LINK}-end`].map((link) => `link set ${link} addrgenmode none up`),
       ...this.#gateways.map((gateway) => `address add ${gateway}/32 dev lo`),
+      // what ICMPv6 errors come from; a link-local source would not be forwarded
+      ...network.subnets.map((subnet) => `address add ${subnet.ipv6.first.plus(1)}/128 dev lo nodad`),
       ...network.cidrs.map((cidr) => `route add ${cidr} dev ${VOID_LINK}`),
       `rule add pref 100 fwmark ${BALANCER_MARK} lookup ${BALANCER_TABLE}`,
     ]);
