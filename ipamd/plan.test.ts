@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_POOL, type InterfaceId, parseMac, type SubnetId } from "../common/ids.ts";
 import { Cidr } from "../common/ip.ts";
 import type { Capabilities, CloudInterface } from "../providers/provider.ts";
-import { type PlanInput, plan } from "./plan.ts";
+import { creationToken, type PlanInput, plan } from "./plan.ts";
 import type { ShelfSummary } from "./pool.ts";
 
 const capabilities: Capabilities = {
@@ -114,5 +114,24 @@ describe("plan()", () => {
       planOf({ waiting: 9, interfaces: [nic(1, ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]), foreign] })
         .actions,
     ).toEqual([]);
+  });
+});
+
+describe("after a crash while an interface was made", () => {
+  const full = nic(1, ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]);
+  const view = (...interfaces: CloudInterface[]) => ({ interfaces, networkCidrs: [] });
+  const wanted = { key: DEFAULT_POOL, cardIndex: 0 };
+
+  it("plan() asks for it again: what is detached takes no place on the instance", () => {
+    const { actions, limit } = planOf({ interfaces: [full, nic(2, [], "detached")] });
+    expect(actions.map(({ kind }) => kind)).toEqual(["create"]);
+    expect(limit).toBeUndefined();
+  });
+
+  it("creationToken() stays the same until the interface is attached", () => {
+    const token = creationToken(view(full), wanted);
+    expect(creationToken(view(full, nic(2, [], "detached")), wanted)).toBe(token);
+    expect(creationToken(view(full, nic(2, [], "attaching")), wanted)).not.toBe(token);
+    expect(creationToken(view(full), { ...wanted, cardIndex: 1 })).not.toBe(token);
   });
 });

@@ -2,6 +2,7 @@
  * What to ask of the cloud: a pure function of what the pool needs, what the cloud says, and what the instance can carry. A fixed
  * spare for now; growth by blocks and shrinking come with the warm pool.
  */
+import { createHash } from "node:crypto";
 import type { InterfaceId, PoolKey, SubnetId } from "../common/ids.ts";
 import type { Family } from "../common/ip.ts";
 import type { Capabilities, CloudInterface, CloudView, UnitRequest } from "../providers/provider.ts";
@@ -91,7 +92,7 @@ function addInterface(input: PlanInput, actions: readonly Action[], shortage: nu
     return { actions, limit: "this cloud cannot add an interface to a running instance" };
   const card = capabilities.cards.find(
     ({ index, interfacesMax }) =>
-      view.interfaces.filter(({ cardIndex }) => cardIndex === index).length < interfacesMax,
+      attached(view).filter(({ cardIndex }) => cardIndex === index).length < interfacesMax,
   );
   if (card === undefined) return { actions, limit: fullInstance(input) };
   const subnet = view.interfaces.find(({ isPrimary }) => isPrimary)?.subnet;
@@ -109,11 +110,29 @@ function addInterface(input: PlanInput, actions: readonly Action[], shortage: nu
   return { actions: [...actions, create] };
 }
 
+/**
+ * The same until the interface it asked for is attached: after a crash in between the provider goes on with what the first try left
+ * (detached, so that it does not count here), and makes no second one.
+ */
+export function creationToken(
+  view: CloudView | undefined,
+  wanted: { readonly key: PoolKey; readonly cardIndex: number },
+): string {
+  const present = view === undefined ? [] : attached(view).map(({ id }) => id);
+  const facts = JSON.stringify([wanted.key, wanted.cardIndex, ...present.sort()]);
+  return `causeway-${createHash("sha256").update(facts).digest("hex").slice(0, 40)}`;
+}
+
+/** Those that take a place on the instance. */
+function attached(view: CloudView): CloudInterface[] {
+  return view.interfaces.filter(({ state }) => state !== "detached");
+}
+
 function fullInstance({ capabilities, view }: PlanInput): string {
   const interfacesMax = capabilities.cards.reduce((sum, card) => sum + card.interfacesMax, 0);
   const { 4: perInterface } = capabilities.unitsPerInterface;
   return (
-    `the instance is full: ${view.interfaces.length} of ${interfacesMax} interfaces with ` +
+    `the instance is full: ${attached(view).length} of ${interfacesMax} interfaces with ` +
     `${perInterface} addresses for pods each are in use`
   );
 }

@@ -2,7 +2,6 @@
  * Keeps the pool as the plan wants it: observe the cloud, adopt what it says, plan, act, record. One pass at a time; a pass is started by
  * demand, by a new link, or by time. When the cloud does not answer, nothing is changed and held addresses go on being given.
  */
-import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
@@ -12,7 +11,7 @@ import type { Logger } from "../common/log.ts";
 import { CloudError } from "../providers/errors.ts";
 import type { CloudNetwork, CloudView } from "../providers/provider.ts";
 import type { Adoption } from "./adopt.ts";
-import { type Action, plan } from "./plan.ts";
+import { type Action, creationToken, plan } from "./plan.ts";
 import type { Pool } from "./pool.ts";
 import type { Uplinks } from "./uplinks.ts";
 
@@ -155,7 +154,7 @@ export class Reconciler {
         if (this.view !== undefined) this.view = withUnits(this.view, action.interfaceId, units);
         this.deps.adoption.holdUnits(action.interfaceId, units);
       } else {
-        const token = this.token(action.cardIndex);
+        const token = creationToken(this.view, action);
         const created = await this.deps.network.createInterface(
           { ...action, poolKey: action.key, securityGroupIds: [], token },
           signal,
@@ -193,13 +192,6 @@ export class Reconciler {
         ({ id, ownership, state }) => ownership !== "foreign" && state !== "detaching" && !known(id),
       ) ?? false
     );
-  }
-
-  /** The same until the interface it asked for is there: a crash in between adopts it instead of making a second one. */
-  private token(cardIndex: number): string {
-    const present = this.view?.interfaces.map(({ id }) => id).sort() ?? [];
-    const digest = createHash("sha256").update(JSON.stringify([DEFAULT_POOL, cardIndex, ...present]));
-    return `causeway-${digest.digest("hex").slice(0, 40)}`;
   }
 
   private async pause(ms: number, signal: AbortSignal): Promise<void> {

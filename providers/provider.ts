@@ -106,7 +106,7 @@ export interface CloudNetwork {
   describe(signal: AbortSignal): Promise<CloudView>;
   /**
    * Creates and attaches an interface that goes with the instance (delete on termination), tagged ours in the creating call. Repeatable with
-   * the same token after any failure: what an earlier try left is adopted. Resolves when the cloud says attached or attaching.
+   * the same token after any failure: what an earlier try left is adopted; what one with another token left unattached is removed. Resolves when the cloud says attached or attaching.
    */
   createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface>;
   /** Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. */

@@ -16,6 +16,8 @@ await build({
   format: "esm",
   platform: "node",
   target: "node26",
+  // the default prefers CommonJS, of which nothing can be left out: 30 MB of anonymous memory more with the AWS SDK
+  mainFields: ["module", "main"],
   minifySyntax: true,
   minifyWhitespace: true,
   keepNames: true,

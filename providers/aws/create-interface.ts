@@ -35,6 +35,8 @@ export class InterfaceMaker {
   private readonly node: AwsNode;
   /** Tokens whose interface was removed again: EC2 would answer a repeated ClientToken with the removed one. */
   private readonly removals = new Map<string, number>();
+  /** Tokens that are being worked on now. */
+  private readonly making = new Set<string>();
 
   constructor(node: AwsNode) {
     this.node = node;
@@ -42,6 +44,15 @@ export class InterfaceMaker {
 
   /** Gives the interface, attached or attaching. Repeatable with the same request after any failure. */
   async make(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
+    this.making.add(request.token);
+    try {
+      return await this.proceed(request, signal);
+    } finally {
+      this.making.delete(request.token);
+    }
+  }
+
+  private async proceed(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
     const listed = await this.node.list(signal);
     const owner = await this.node.owner(signal);
     const found = listed.find(
@@ -50,6 +61,7 @@ export class InterfaceMaker {
     if (found !== undefined) {
       this.node.log.info({ interfaceId: found.id }, "interface of an earlier try adopted");
     }
+    await this.removeLeftOvers(listed, signal);
     const created = found ?? (await this.create(request, listed, signal));
     const attached = await this.ensureAttached(created, request, listed, signal);
     const kept = await ensureDeletedWithInstance(this.node, attached, signal);
@@ -98,7 +110,7 @@ export class InterfaceMaker {
       return await this.attach(created, request.cardIndex, listed, signal);
     } catch (error) {
       if (error instanceof CloudError && REFUSALS.includes(error.code)) {
-        await this.remove(created, request, signal);
+        await this.remove(created, request.token, signal);
       }
       throw error;
     }
@@ -158,15 +170,26 @@ export class InterfaceMaker {
     return retry((inner) => attachInterface(this.node.ec2, place, inner), policy, signal);
   }
 
+  /** What died unattached under a token that nobody asks for any more would stay for ever, and hold its addresses. */
+  private async removeLeftOvers(listed: readonly Ec2Interface[], signal: AbortSignal): Promise<void> {
+    const owner = await this.node.owner(signal);
+    for (const one of listed) {
+      const token = one.tags.get(TAG.token) ?? "";
+      if (one.attachment !== undefined || this.making.has(token)) continue;
+      if (ownershipOf(one, owner) === "ours") await this.remove(one, token, signal);
+    }
+  }
+
   /** Best effort: what stays is seen by describe() as detached and ours. */
-  private async remove(created: Ec2Interface, request: CreateInterface, signal: AbortSignal): Promise<void> {
+  private async remove(one: Ec2Interface, token: string, signal: AbortSignal): Promise<void> {
     try {
-      await deleteInterface(this.node.ec2, created.id, signal);
-      this.node.recent.gone(created.id);
-      this.removals.set(request.token, (this.removals.get(request.token) ?? 0) + 1);
+      await deleteInterface(this.node.ec2, one.id, signal);
+      this.node.recent.gone(one.id);
+      this.removals.set(token, (this.removals.get(token) ?? 0) + 1);
+      this.node.log.info({ interfaceId: one.id }, "unattached interface removed");
     } catch (error) {
       const reason = describeError(error);
-      this.node.log.warn({ interfaceId: created.id, reason }, "interface that could not be attached is left");
+      this.node.log.warn({ interfaceId: one.id, reason }, "unattached interface not removed");
     }
   }
 

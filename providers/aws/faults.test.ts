@@ -1,5 +1,7 @@
 /** What the adapter does when EC2, or the way to it, goes wrong. */
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import {
   CreateNetworkInterfaceCommand,
   CreateTagsCommand,
@@ -137,6 +139,22 @@ describe("AwsNetwork, when EC2 does not answer", () => {
     const tookMs = performance.now() - begun;
     expect(tookMs).toBeGreaterThan(250);
     expect(tookMs).toBeLessThan(5_000);
+  });
+
+  it("ends a call whose reply begins and then stalls", async () => {
+    const { lab } = await start();
+    const server = createServer((_, response) => {
+      response.writeHead(200, { "content-type": "text/xml", "content-length": "1000" }).write("<Describe");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const timeouts = { connectMs: 200, replyMs: 300, callMs: 20_000 };
+    const network = lab.open({ endpoint: `http://127.0.0.1:${port}`, timeouts });
+    const begun = performance.now();
+    await expect(network.describe(soon())).rejects.toMatchObject({ code: "unavailable" });
+    expect(performance.now() - begun).toBeLessThan(12_000);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
   });
 
   it("ends a call at once when its caller gives up", async () => {

@@ -9,8 +9,8 @@ import type { Imds } from "./imds.ts";
 import type { Ec2Interface } from "./schema.ts";
 
 /**
- * The VPC's router answers here in every subnet with IPv6 (docs.aws.amazon.com, "IPv6 subnet default gateway router", 2022-11). It lies
- * outside fe80::/64, so a route via it must be on-link.
+ * The VPC's router answers here in every subnet with IPv6 (docs.aws.amazon.com, "IPv6 subnet default gateway router", 2022-11). Not in
+ * fe80::/64, but link-local by type, so a route via it needs the device and no on-link flag (tried on 6.18).
  */
 export const ROUTER_IPV6 = IpAddress.parse("fe80:ec2::1");
 

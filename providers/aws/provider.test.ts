@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { DEFAULT_POOL } from "../../common/ids.ts";
 import { SUBNET_A } from "../../test/cloudsim/aws/testing.ts";
-import { AwsLab } from "../../test/conformance/aws.ts";
+import { AwsLab, CLUSTER } from "../../test/conformance/aws.ts";
 import type { CreateInterface } from "../provider.ts";
 import { OPT_OUT_TAGS, TAG } from "./ownership.ts";
 import type { AwsNetwork } from "./provider.ts";
@@ -101,6 +101,20 @@ describe("AwsNetwork.createInterface()", () => {
     expect(outcomes.at(-1)).toBe("ok");
   });
 
+  it("adopts an earlier try by its tag when the request to EC2 would differ now", async () => {
+    const { lab, faults, network } = await start();
+    const before = lab.interfaceIds();
+    faults.fail("AttachNetworkInterface", "InternalError", 1, 500);
+    await expect(network.createInterface(request(), soon())).rejects.toMatchObject({ code: "unavailable" });
+    const { account } = lab.ec2;
+    const primary = account.interfacesOf(lab.instance.id)[0];
+    expect(primary).toBeDefined();
+    if (primary !== undefined)
+      primary.groups = [account.addSecurityGroup("new", "a new default of the primary")];
+    const made = await lab.open().createInterface(request(), soon());
+    expect(lab.interfaceIds()).toEqual([...before, made.id]);
+  });
+
   it("takes the next device index when somebody else took the first", async () => {
     const { faults, calls, network } = await start();
     const message = "Instance 'i-1' already has an interface attached at device index '1'.";
@@ -177,6 +191,16 @@ describe("AwsNetwork.describe()", () => {
     expect(seen).toMatchObject({ ownership: "foreign", units: [] });
   });
 
+  it("takes an interface of ours that somebody moved to another instance as foreign", async () => {
+    const { lab, network } = await start();
+    const other = await lab.ec2.addInstance({ subnetId: SUBNET_A, type: "m5.large" });
+    const tags = { [TAG.cluster]: CLUSTER, [TAG.instance]: lab.instance.id };
+    const id = await lab.attachStranger(tags, other);
+    await expect(network.deleteInterface(id, soon())).rejects.toMatchObject({ code: "not-ours" });
+    await expect(network.assignUnits(id, ipv4(1), soon())).rejects.toMatchObject({ code: "not-ours" });
+    expect(lab.ec2.calls.writes().map((call) => call.action)).not.toContain("DetachNetworkInterface");
+  });
+
   it("gives the CIDRs in state associated only", async () => {
     const { lab, network } = await start();
     for (const cidr of lab.ec2.account.vpc.ipv4.slice(1)) cidr.state = "disassociating";
@@ -202,6 +226,16 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     const primary = await primaryOf(lab.open());
     expect(primary.foreignUnits).toEqual(foreignUnits);
     expect(primary.units).toHaveLength(3);
+  });
+
+  it("does not take its own units for others' when a list shows the primary without the record", async () => {
+    const { lab, calls, network } = await start();
+    const { id } = await primaryOf(network);
+    await network.assignUnits(id, ipv4(2), soon());
+    lab.ec2.account.interfaces.get(id)?.tags.clear();
+    expect((await primaryOf(network)).units).toHaveLength(2);
+    await network.assignUnits(id, ipv4(1), soon());
+    expect(calls.count("CreateTags")).toBe(1);
   });
 
   it("adds nothing when they cannot be recorded", async () => {

@@ -25,7 +25,10 @@ export type FakeSubnet = {
 };
 
 /** Whose an interface is, as its tags would say. */
-export type FakeOwner = "primary" | "stranger" | { readonly cluster: string; readonly token: string };
+export type FakeOwner =
+  | "primary"
+  | "stranger"
+  | { readonly cluster: string; readonly instanceId: InstanceId; readonly token: string };
 
 export type FakeInterface = {
   readonly id: InterfaceId;

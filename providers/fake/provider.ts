@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { InterfaceId } from "../../common/ids.ts";
 import { type Cidr, IpAddress } from "../../common/ip.ts";
 import type { CloudOptions } from "../options.ts";
@@ -16,12 +15,13 @@ import { FAKE_REGION, FakeCloud, type FakeInstance, type FakeInterface } from ".
 
 const ROUTER_IPV6 = IpAddress.parse("fe80::1");
 
-/** One instance's view of a FakeCloud. Keeps nothing: a second one is what a restarted process would have. */
+/** One instance's view of a FakeCloud. Keeps nothing but what is being done: a second one is what a restarted process would have. */
 export class FakeNetwork implements CloudNetwork {
   readonly name = "fake";
   private readonly cloud: FakeCloud;
   private readonly instance: FakeInstance;
   private readonly cluster: string;
+  private readonly making = new Set<string>();
 
   constructor(cloud: FakeCloud, instance: FakeInstance, cluster = "test") {
     this.cloud = cloud;
@@ -55,10 +55,15 @@ export class FakeNetwork implements CloudNetwork {
   }
 
   async createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface> {
-    const token = createHash("sha256").update(`${this.instance.id} ${request.token}`).digest("hex");
-    const made = await this.cloud.call("create", signal, () => this.make(request, token));
-    if (made.instanceId !== undefined) return this.view(made);
-    return this.view(await this.cloud.call("attach", signal, () => this.attach(made)));
+    const { token } = request;
+    this.making.add(token);
+    try {
+      const made = await this.cloud.call("create", signal, () => this.make(request));
+      if (made.instanceId !== undefined) return this.view(made);
+      return this.view(await this.cloud.call("attach", signal, () => this.attach(made)));
+    } finally {
+      this.making.delete(token);
+    }
   }
 
   async deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void> {
@@ -98,10 +103,9 @@ export class FakeNetwork implements CloudNetwork {
     });
   }
 
-  private make(request: CreateInterface, token: string): FakeInterface {
-    const earlier = this.cloud
-      .now()
-      .find((one) => typeof one.owner === "object" && one.owner.token === token);
+  private make(request: CreateInterface): FakeInterface {
+    const earlier = this.cloud.now().find((one) => this.tokenOf(one) === request.token);
+    this.removeLeftOvers();
     if (earlier !== undefined) return earlier;
     const { poolKey, cardIndex } = request;
     const onCard = this.cloud
@@ -116,7 +120,7 @@ export class FakeNetwork implements CloudNetwork {
       );
     }
     const subnet = this.cloud.subnet(request.subnetId);
-    const owner = { cluster: this.cluster, token };
+    const owner = { cluster: this.cluster, instanceId: this.instance.id, token: request.token };
     const bare = this.cloud.add({ subnet, owner, poolKey, cardIndex });
     try {
       const units = request.units.flatMap((wanted) => this.cloud.take(subnet, wanted));
@@ -124,6 +128,13 @@ export class FakeNetwork implements CloudNetwork {
     } catch (error) {
       this.cloud.remove(bare.id);
       throw error;
+    }
+  }
+
+  /** What died unattached under a token that nobody asks for any more. */
+  private removeLeftOvers(): void {
+    for (const one of this.cloud.now()) {
+      if (this.isLeftOver(one) && !this.making.has(this.tokenOf(one) ?? "")) this.cloud.remove(one.id);
     }
   }
 
@@ -141,7 +152,13 @@ export class FakeNetwork implements CloudNetwork {
 
   private ownership(one: FakeInterface): Ownership {
     if (one.owner === "primary") return one.instanceId === this.instance.id ? "shared" : "foreign";
-    return one.owner !== "stranger" && one.owner.cluster === this.cluster ? "ours" : "foreign";
+    return this.tokenOf(one) === undefined ? "foreign" : "ours";
+  }
+
+  /** Which request of this instance made it; undefined for every other interface. */
+  private tokenOf({ owner }: FakeInterface): string | undefined {
+    if (typeof owner !== "object" || owner.cluster !== this.cluster) return undefined;
+    return owner.instanceId === this.instance.id ? owner.token : undefined;
   }
 
   private foreignUnits(one: FakeInterface): readonly Cidr[] {

@@ -2,8 +2,9 @@
  * Nodes as users have them, on the embedded AWS: one instance and one real daemon per node, each in its own network namespace; pods by the
  * real plugin. For the demo and for tests of the whole.
  */
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import type { Server } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { SubnetId } from "../../common/ids.ts";
@@ -49,6 +50,8 @@ export type NodeSpec = {
 
 const EC2_PORT = 9100;
 const IMDS_PORT = 9101;
+/** Of every daemon, on loopback in its node's namespace. */
+export const INSPECT_PORT = 9197;
 
 export class Cluster implements AsyncDisposable {
   readonly vpc: Vpc;
@@ -79,10 +82,13 @@ export class Cluster implements AsyncDisposable {
       network,
       dataPlane: vpc,
       attachMs: 50,
+      // here for tests and the demo; inside each node by a door of its own
       listen: async (server, role) => {
         if (role.kind === "ec2") servers.ec2 = server;
         else servers.imds.set(role.instance, server);
-        return `http://127.0.0.1:${role.kind === "ec2" ? EC2_PORT : IMDS_PORT}`;
+        server.listen(0, "127.0.0.1");
+        await once(server, "listening");
+        return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
       },
     });
     return new Cluster(vpc, ec2, [], servers);
@@ -169,7 +175,7 @@ export class ClusterNode {
       CAUSEWAY_CLUSTER: "demo",
       CAUSEWAY_SOCKET: this.socketPath,
       CAUSEWAY_CONFLIST_DIR: path.join(this.cluster.folder, this.name, "net.d"),
-      CAUSEWAY_INSPECT: "127.0.0.1:9197",
+      CAUSEWAY_INSPECT: `127.0.0.1:${INSPECT_PORT}`,
       CAUSEWAY_SETTINGS: settings,
       AWS_ENDPOINT_URL_EC2: `http://127.0.0.1:${EC2_PORT}`,
       AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://127.0.0.1:${IMDS_PORT}`,

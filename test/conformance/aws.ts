@@ -1,8 +1,8 @@
 /** An embedded EC2 with one node, and the adapter on it as the daemon builds it: its own IAM policy, credentials from the metadata. */
 import { AttachNetworkInterfaceCommand, CreateNetworkInterfaceCommand, EC2Client } from "@aws-sdk/client-ec2";
-import { type Clock, systemClock } from "../../common/clock.ts";
-import type { InterfaceId, SubnetId } from "../../common/ids.ts";
-import { memoryLogger } from "../../common/log.ts";
+import { systemClock } from "../../common/clock.ts";
+import type { InterfaceId } from "../../common/ids.ts";
+import { type Logger, memoryLogger } from "../../common/log.ts";
 import { Metrics } from "../../common/metrics.ts";
 import { AwsNetwork, type AwsOptions } from "../../providers/aws/provider.ts";
 import { type Ec2, type Ec2Options, startEc2 } from "../cloudsim/aws/ec2.ts";
@@ -17,7 +17,7 @@ export class AwsLab {
   readonly instance: Instance;
   readonly metrics = new Metrics();
   readonly lines: Record<string, unknown>[];
-  private readonly log;
+  private readonly log: Logger;
   private readonly opened: AwsNetwork[] = [];
 
   private constructor(ec2: Ec2, instance: Instance) {
@@ -46,7 +46,7 @@ export class AwsLab {
       cluster: CLUSTER,
       endpoint: this.ec2.endpoint,
       metadataEndpoint: this.ec2.imdsEndpoint(this.instance),
-      clock: systemClock satisfies Clock,
+      clock: systemClock,
       log: this.log,
       metrics: this.metrics,
       timeouts: { connectMs: 500, replyMs: 1_000, callMs: 8_000 },
@@ -63,8 +63,11 @@ export class AwsLab {
     return new EC2Client({ endpoint, region, credentials });
   }
 
-  /** Somebody's interface, attached to the node. */
-  async attachStranger(tags: Readonly<Record<string, string>> = { Name: "theirs" }): Promise<InterfaceId> {
+  /** Somebody's interface, attached to the node or to another instance. */
+  async attachStranger(
+    tags: Readonly<Record<string, string>> = { Name: "theirs" },
+    instance: Instance = this.instance,
+  ): Promise<InterfaceId> {
     const client = this.administrator();
     const Tags = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
     const { NetworkInterface } = await client.send(
@@ -74,7 +77,7 @@ export class AwsLab {
       }),
     );
     const NetworkInterfaceId = present(NetworkInterface?.NetworkInterfaceId);
-    const place = { InstanceId: this.instance.id, DeviceIndex: 1, NetworkCardIndex: 0 };
+    const place = { InstanceId: instance.id, DeviceIndex: 1, NetworkCardIndex: 0 };
     await client.send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId, ...place }));
     client.destroy();
     return NetworkInterfaceId as InterfaceId;
@@ -82,10 +85,6 @@ export class AwsLab {
 
   interfaceIds(): readonly InterfaceId[] {
     return [...this.ec2.account.interfaces.keys()] as InterfaceId[];
-  }
-
-  subnet(id: string): SubnetId {
-    return id as SubnetId;
   }
 
   async close(): Promise<void> {

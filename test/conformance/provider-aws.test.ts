@@ -15,6 +15,7 @@ providerConformance("aws", async (): Promise<ProviderHarness> => {
     strangerId: await lab.attachStranger(),
     createSteps: ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"],
     deleteSteps: ["DetachNetworkInterface", "DeleteNetworkInterface"],
+    attachStep: "AttachNetworkInterface",
     assignStep: "AssignPrivateIpAddresses",
     describeStep: "DescribeNetworkInterfaces",
     loseReply: (action) => faults.loseReply(action, ALWAYS),

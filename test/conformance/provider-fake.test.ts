@@ -31,6 +31,7 @@ providerConformance("fake", async (): Promise<ProviderHarness> => {
     strangerId: stranger.id,
     createSteps: ["create", "attach"],
     deleteSteps: ["detach", "delete"],
+    attachStep: "attach",
     assignStep: "assign",
     describeStep: "describe",
     loseReply: (step) => cloud.failNext(step as FakeOperation, { code: "unavailable", when: "after" }),

@@ -19,6 +19,7 @@ export type ProviderHarness = {
   /** The cloud's own calls that createInterface() makes to change something, in order; and of the other calls. */
   readonly createSteps: readonly string[];
   readonly deleteSteps: readonly string[];
+  readonly attachStep: string;
   readonly assignStep: string;
   readonly describeStep: string;
   /** The next call of that step acts, and its reply is lost. */
@@ -236,6 +237,27 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
         expect(made.units).toHaveLength(2);
         await restarted.deleteInterface(made.id, soon());
       }
+    });
+
+    it("makes two at once", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const made = await Promise.all(
+        ["left", "right"].map((token) => network.createInterface(request(harness, { token }), soon())),
+      );
+      expect(new Set(made.map((one) => one.deviceIndex)).size).toBe(2);
+      expect(new Set(harness.interfaceIds())).toEqual(new Set([...before, ...made.map((one) => one.id)]));
+    });
+
+    it("removes what a try with another token left unattached", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      harness.breakDown(harness.attachStep);
+      await network.createInterface(request(harness, { token: "forgotten" }), soon()).catch(() => undefined);
+      harness.heal();
+      expect(harness.interfaceIds()).toHaveLength(before.length + 1);
+      const made = await harness.open().createInterface(request(harness, { token: "new" }), soon());
+      expect(harness.interfaceIds()).toEqual([...before, made.id]);
     });
 
     it("leaks nothing when the node is full, and says so", async () => {

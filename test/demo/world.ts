@@ -6,10 +6,13 @@ import type { InterfaceId, SubnetId } from "../../common/ids.ts";
 import { Cidr, type Family, IpAddress } from "../../common/ip.ts";
 import type { NetworkSpec } from "../cloudsim/data-plane.ts";
 import { installKubeProxy, type KubeProxyMode, RECORDED } from "../cloudsim/kube-proxy.ts";
-import { EXT, HOSTILE, type Place } from "../cloudsim/vpc/index.ts";
+import { tcpEcho, udpEcho } from "../cloudsim/probe/index.ts";
+import { ipBatch } from "../cloudsim/vpc/commands.ts";
+import { INTERNET_LINK } from "../cloudsim/vpc/fabric-table.ts";
+import { DOCKER, EXT, HOSTILE, type Place } from "../cloudsim/vpc/index.ts";
 import { Cluster, type ClusterNode, type PodOf } from "../cluster/cluster.ts";
 
-export type World = {
+export type World = AsyncDisposable & {
   readonly cluster: Cluster;
   readonly nodes: readonly DemoNode[];
   readonly peer: Host;
@@ -43,6 +46,13 @@ export type WorldOptions = {
   readonly pods: number;
   readonly progress: (what: string) => void;
 };
+
+/** Every host and pod answers here with its name and the source it saw. */
+export const ECHO_PORT = 8080;
+
+/** Of every link, and of the way to the internet, which is narrower. */
+export const LINK_MTU_BYTES = 1500;
+export const INTERNET_MTU_BYTES = 1400;
 
 const PEER = { ipv4: "10.0.9.9", ipv6: "2001:db8:a:9::9" } as const;
 const ZONES = ["eu-west-1a", "eu-west-1b"] as const;
@@ -80,10 +90,11 @@ export async function buildWorld(options: WorldOptions): Promise<World> {
       options.progress(`node ${nodeName(index)} in ${ZONES[index % 2]}`);
       started.push(await startNode(cluster, index));
     }
+    ipBatch(cluster.vpc.fabric.netnsPath, [`link set ${INTERNET_LINK} mtu ${INTERNET_MTU_BYTES}`]);
     const docker = cluster.vpc.addDockerContainer(nodeName(0));
     const peer = cluster.vpc.addHost({
       name: "peer",
-      addresses: [PEER.ipv4, PEER.ipv6].map((text) => IpAddress.parse(text)),
+      addresses: peerAddresses(started),
     });
     options.progress(`${options.pods} pods by the plugin`);
     await Promise.all(
@@ -95,13 +106,19 @@ export async function buildWorld(options: WorldOptions): Promise<World> {
     options.progress("kube-proxy's rules");
     const nodes = started.map((node, index) => describeNode(cluster, node, index));
     for (const node of nodes) installServices(node, nodes);
-    return {
-      cluster,
-      nodes,
+    const hosts = {
       peer: hostOf("peer", peer, PEER),
       ext: hostOf("ext", cluster.vpc.ext, EXT),
-      docker: hostOf("docker", docker, { ipv4: "172.17.0.2", ipv6: "2001:db8:d0::2" }),
+      docker: hostOf("docker", docker, DOCKER),
     };
+    const echoes = [...Object.values(hosts), ...nodes.flatMap(({ host, pods }) => [host, ...pods])].flatMap(
+      serveEcho,
+    );
+    const end = async () => {
+      for (const echo of echoes) echo[Symbol.dispose]();
+      await cluster[Symbol.asyncDispose]();
+    };
+    return { cluster, nodes, ...hosts, [Symbol.asyncDispose]: end };
   } catch (error) {
     await cluster[Symbol.asyncDispose]();
     throw error;
@@ -230,6 +247,21 @@ function hostOf(
     ipv4: IpAddress.parse(addresses.ipv4),
     ipv6: IpAddress.parse(addresses.ipv6),
   };
+}
+
+/** TCP and UDP, both families, whatever address of the place is asked. */
+function serveEcho({ name, netnsPath }: Host): Disposable[] {
+  return ["0.0.0.0", "::"].flatMap((any) => {
+    const spec = { name, netnsPath, address: IpAddress.parse(any), port: ECHO_PORT };
+    return [tcpEcho(spec), udpEcho(spec)];
+  });
+}
+
+/** Also one in the subnet of each node's second interface. */
+function peerAddresses(nodes: readonly ClusterNode[]): IpAddress[] {
+  return [PEER.ipv4, PEER.ipv6, ...nodes.slice(0, 2).map((_node, index) => `10.0.${2 + index}.250`)].map(
+    (text) => IpAddress.parse(text),
+  );
 }
 
 function nodeName(index: number): string {

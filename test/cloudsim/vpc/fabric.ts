@@ -29,6 +29,9 @@ const NEXT_HOP = { 4: "169.254.255.1", 6: "fe80::ffff" } as const;
 /** The VPC router, in IPv6, on every port. */
 export const ROUTER_IPV6 = IpAddress.parse("fe80::1");
 
+/** Where AWS's router answers in every subnet, beside an address of its own making that it advertises. */
+const ROUTER_IPV6_AWS = IpAddress.parse("fe80:ec2::1");
+
 /** The fabric as the outside sees it, and the outside's own link-local address. */
 export const OUTSIDE_GATEWAY = IpAddress.parse("192.0.2.1");
 export const OUTSIDE_IPV6 = IpAddress.parse("fe80::2");
@@ -93,6 +96,7 @@ export class Fabric {
       `link set ${port.link} addrgenmode none`,
       `link set ${port.link} up`,
       `address add ${ROUTER_IPV6}/64 dev ${port.link} nodad`,
+      `address add ${ROUTER_IPV6_AWS}/128 dev ${port.link} nodad`,
       `neighbour add ${NEXT_HOP[4]} lladdr ${spec.mac} dev ${port.link} nud permanent`,
       `neighbour add ${NEXT_HOP[6]} lladdr ${spec.mac} dev ${port.link} nud permanent`,
     ]);

@@ -3,6 +3,7 @@ import type { InterfaceId, SubnetId } from "../../../common/ids.ts";
 import { parseMac } from "../../../common/ids.ts";
 import { Cidr, IpAddress } from "../../../common/ip.ts";
 import { ping, Sink, sendForged, tcpAsk, tcpEcho } from "../probe/index.ts";
+import { ipBatch } from "./commands.ts";
 import { buildVpc, EXT, formatRisen, HOSTILE, type Place, risen, type Vpc } from "./index.ts";
 
 const address = (text: string) => IpAddress.parse(text);
@@ -124,4 +125,11 @@ test("a unit is delivered while it is assigned, and a block as one", async () =>
   expect(await during(reach)).not.toContain("unassigned");
   vpc.deliver(ETH0, [Cidr.parse("10.0.0.10"), Cidr.parse("fd00:10::10")]);
   expect(await during(reach)).toContain("unassigned ipv4 +1");
+});
+
+test("the router carries what is sent by way of fe80:ec2::1, as AWS's does", async () => {
+  const other = "fd00:10:9::9";
+  ipBatch(node.netnsPath, [`route add ${other}/128 via fe80:ec2::1 dev eth0 metric 1`]);
+  expect(await ping(node.netnsPath, { to: address(other) })).toBe(true);
+  ipBatch(node.netnsPath, [`route del ${other}/128 via fe80:ec2::1 dev eth0 metric 1`]);
 });
