@@ -8,7 +8,7 @@ const isCheck = process.argv.includes("--check");
 
 for (const { file, marker, render } of GENERATED_BLOCKS) {
   const text = readFileSync(file, "utf8");
-  const wanted = replaceBlock(text, marker, await render());
+  const wanted = replaceBlock(text, marker, render());
   if (wanted === text) continue;
   if (isCheck) {
     console.error(`${file}: the block "${marker}" is stale; run npm run generate`);

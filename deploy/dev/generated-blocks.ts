@@ -2,16 +2,16 @@
  * The parts of the documentation that are made from the code, so that they cannot say something else: one entry a block. A block stands between
  * `<!-- generated:MARKER -->` and `<!-- /generated:MARKER -->`.
  */
-import { existsSync } from "node:fs";
 import { CONFIG_VARIABLES } from "../../ipamd/config.ts";
 import { describeSettings } from "../../ipamd/settings.ts";
+import { SABOTAGES } from "../../test/demo/sabotage.ts";
 
 export type GeneratedBlock = {
   /** From the top of the repository. */
   readonly file: string;
   readonly marker: string;
   /** Markdown, without the markers. */
-  readonly render: () => string | Promise<string>;
+  readonly render: () => string;
 };
 
 export const GENERATED_BLOCKS: readonly GeneratedBlock[] = [
@@ -50,19 +50,7 @@ function settingsTable(): string {
   );
 }
 
-/** What a sabotage of the demo tells about a mechanism. */
-type SabotageRow = {
-  readonly name: string;
-  readonly mechanism: string;
-  readonly breaks: string;
-  readonly checks: readonly string[];
-};
-
-const SABOTAGE_FILE = new URL("../../test/demo/sabotage.ts", import.meta.url);
-
-async function mechanismTable(): Promise<string> {
-  if (!existsSync(SABOTAGE_FILE)) return "";
-  const { SABOTAGES } = (await import(SABOTAGE_FILE.href)) as { readonly SABOTAGES: readonly SabotageRow[] };
+function mechanismTable(): string {
   return table(
     ["mechanism", "what breaks without it", "checks that fail", "sabotage"],
     SABOTAGES.map(({ name, mechanism, breaks, checks }) => [

@@ -71,7 +71,9 @@ export class FieldNode implements AsyncDisposable {
     return [
       ...["-4", "-6"].flatMap((family) => [
         ...this.lines(`ip -d ${family} rule show`).filter((line) => / proto 197\b/.test(line)),
-        ...tables.flatMap((table) => this.lines(`ip -d ${family} route show table ${table}`).sort()),
+        ...tables.flatMap((table) =>
+          this.lines(`ip -d ${family} route show table ${table} 2>/dev/null || true`).sort(),
+        ),
       ]),
       ...this.lines("ip -o address show dev eth1").map((line) => line.replace(/^\d+: /, "")),
       ...this.lines("ip -o link show group 4100").map((line) => line.replace(/ (qlen|state) \S+/g, "")),
