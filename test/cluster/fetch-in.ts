@@ -18,7 +18,7 @@ export async function fetchIn(
   const connection = new Socket({ fd: socket.fd });
   return new Promise((resolve, reject) => {
     const asked = request(
-      { path, method: "GET", createConnection: () => connection, agent: false },
+      { path, method: "GET", createConnection: () => connection },
       (response) => {
         let body = "";
         response.setEncoding("utf8");

@@ -70,13 +70,16 @@ function printJson(
   );
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(
-    error instanceof RangeError || (error as { code?: string }).code?.startsWith("ERR_PARSE")
-      ? `${(error as Error).message}\n\n${USAGE}`
-      : error,
-  );
-  process.exitCode = 2;
+/** Handles of a world that broke half way must not keep the process; its namespaces go with it. */
+async function exitCode(): Promise<number> {
+  try {
+    return await main();
+  } catch (error) {
+    const isUsage =
+      error instanceof RangeError || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
+    console.error(isUsage ? `${(error as Error).message}\n\n${USAGE}` : error);
+    return 2;
+  }
 }
+
+process.exit(await exitCode());

@@ -15,6 +15,8 @@ import { inNetns } from "./netns-window.ts";
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
 const SO_BINDTODEVICE = 25;
 const PACKET_BYTES_MAX = 65_536;
 
@@ -56,6 +58,8 @@ export class ProbeSocket implements Disposable {
   /** Also bound with SO_REUSEADDR, so that a listener can come back at once. */
   bind(endpoint: Endpoint): void {
     this.setOption(SOL_SOCKET, SO_REUSEADDR, 1);
+    // `::` is every IPv6 address, and leaves the IPv4 ones to a socket of their own
+    if (this.family === 6) this.setOption(IPPROTO_IPV6, IPV6_V6ONLY, 1);
     const address = encodeEndpoint(endpoint);
     if (sys.bind(this.fd, address, address.length) !== 0) throw new SocketError("bind", koffi.errno());
   }
