@@ -49,7 +49,7 @@ describe("recover()", () => {
     expect(recovered).toMatchObject({ cooling: [], dyingLinks: [] });
   });
 
-  it("oth-02: whatever has `unreachable` in the pods table and no pod is cooling, never free", () => {
+  it("oth-02: whatever has unreachable in the pods table and no pod is cooling, never free", () => {
     const routes = [claimOf(IpAddress.parse("10.0.0.40"))];
     expect(recover(stateOf({ routes })).cooling.map(String)).toEqual(["10.0.0.40"]);
   });
