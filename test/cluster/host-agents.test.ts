@@ -1,6 +1,6 @@
 /** Network managers, DHCP clients, udev and people change what is ours; it is put back, and no pod has to be made again. */
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { FieldNode } from "./field-node.ts";
+import { FieldNode, RESTORED } from "./field-node.ts";
 
 const ADDR_ASSIGN_SET = "3";
 
@@ -51,7 +51,7 @@ route replace default via 10.0.0.1 dev eth1 onlink metric 512
 route flush table 4102
 END`);
   await field.expectState(before);
-  await expect.poll(() => field.lines("ip route show table main dev eth1")).toEqual([]);
+  await expect.poll(() => field.lines("ip route show table main dev eth1"), RESTORED).toEqual([]);
   await field.expectTalk();
 });
 
@@ -75,7 +75,7 @@ it("oth-60: a pod's route and neighbour come back after its link was flushed, se
   field.sh(`ip link set ${hostLink} up`);
   await field.expectState(before);
   await expect
-    .poll(() => field.sh(`ip neighbour show ${ipv4} dev ${hostLink}`), { timeout: 5_000 })
+    .poll(() => field.sh(`ip neighbour show ${ipv4} dev ${hostLink}`), RESTORED)
     .toContain("PERMANENT");
   await field.expectTalk();
 });
@@ -90,7 +90,7 @@ it("aws-32, oth-27, oth-59: a pod link's MAC is set from the start, and comes ba
   );
   expect(assigned.trim()).toBe(ADDR_ASSIGN_SET);
   field.sh(`ip link set ${hostLink} address 02:66:66:66:66:66`);
-  await expect.poll(() => read("address"), { timeout: 12_000 }).toBe(mac);
+  await expect.poll(() => read("address"), RESTORED).toBe(mac);
   await field.expectTalk();
 });
 
@@ -115,7 +115,7 @@ it("oth-62: others' rules are the same to the byte after ours were restored besi
   const ours = accepts();
   field.sh("iptables-nft -D FORWARD 1; ip rule delete pref 402; nft delete table inet causeway");
   await field.expectState(before);
-  await expect.poll(accepts, { timeout: 12_000 }).toEqual(ours);
+  await expect.poll(accepts, RESTORED).toEqual(ours);
   expect(theirs()).toEqual(foreign);
   field.sh("iptables-nft -D FORWARD -m mark --mark 0x8000/0x8000 -j DROP; nft delete table ip theirs");
 });

@@ -201,17 +201,23 @@ it("oth-77: a pod's router advertisement and its neighbour's source are dropped 
   const [pod, other] = lasting as [PodOf, PodOf];
   const counted = (name: string) =>
     Number(field.sh(`nft list counter inet causeway ${name}`).match(/packets (\d+)/)?.[1]);
-  const routes = field.lines("ip -6 route show table all");
   const before = { router_advert: counted("router_advert"), spoofed: counted("spoofed") };
   const index = Number(
     /^(\d+):/.exec(field.sh(`nsenter --net=${pod.netnsPath} ip -o link show eth0`))?.[1] ?? 0,
   );
-  sendRouterAdvert(pod.netnsPath, index, IpAddress.parse("2001:db8:66::"));
-  await vi.waitFor(() => expect(counted("router_advert")).toBe(before.router_advert + 1), WAIT);
+  // sent again until it is counted: a table that is replaced for a new uplink may lose a count
+  const risesBy = (name: keyof typeof before, send: () => void) =>
+    vi.waitFor(() => {
+      send();
+      expect(counted(name)).toBeGreaterThan(before[name]);
+    }, WAIT);
+  await risesBy("router_advert", () =>
+    sendRouterAdvert(pod.netnsPath, index, IpAddress.parse("2001:db8:66::")),
+  );
   const peer = IpAddress.parse("10.0.9.9");
   using sink = new Sink(field.peer.netnsPath, peer, 7300);
-  sendForged(pod.netnsPath, { from: other.ipv4 as IpAddress, to: peer, port: 7300, payload: "forged" });
-  await vi.waitFor(() => expect(counted("spoofed")).toBe(before.spoofed + 1), WAIT);
+  const forged = { from: other.ipv4 as IpAddress, to: peer, port: 7300, payload: "forged" };
+  await risesBy("spoofed", () => sendForged(pod.netnsPath, forged));
   expect(sink.received).toEqual([]);
-  expect(field.lines("ip -6 route show table all")).toEqual(routes);
+  expect(field.sh("ip -6 route show table all")).not.toContain("2001:db8:66:");
 });
