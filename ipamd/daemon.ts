@@ -203,7 +203,6 @@ export class Daemon {
 
   private async restoreEverything(): Promise<readonly string[]> {
     this.endLostLeases();
-    this.adoption.removeForeignAddresses();
     const written = await this.adoption.applyHost();
     const routes = this.adoption.restoreJournal();
     const state = readPodsState(this.deps.kernel);
