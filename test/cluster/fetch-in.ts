@@ -17,17 +17,14 @@ export async function fetchIn(
   if (socket.takeError() !== 0) throw new Error(`nothing listens on port ${port} in ${netnsPath}`);
   const connection = new Socket({ fd: socket.fd });
   return new Promise((resolve, reject) => {
-    const asked = request(
-      { path, method: "GET", createConnection: () => connection },
-      (response) => {
-        let body = "";
-        response.setEncoding("utf8");
-        response.on("data", (chunk: string) => {
-          body += chunk;
-        });
-        response.once("end", () => resolve({ status: response.statusCode ?? 0, body }));
-      },
-    );
+    const asked = request({ path, method: "GET", createConnection: () => connection }, (response) => {
+      let body = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => {
+        body += chunk;
+      });
+      response.once("end", () => resolve({ status: response.statusCode ?? 0, body }));
+    });
     asked.once("error", reject);
     asked.end();
   });
