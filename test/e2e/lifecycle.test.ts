@@ -64,6 +64,11 @@ async function onlyTheLiving(): Promise<void> {
   await auditor.settled(({ page }) => page.cooling.length === 0 && page.leases.length === 2);
 }
 
+/** The pool has what it wants to have free. */
+async function settledWithSpare(): Promise<void> {
+  await auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= 2) ?? false);
+}
+
 function isReached(netnsPath: string): Promise<boolean> {
   return Promise.all(
     [live.ipv4, live.ipv6].map((to) => tcpAsk(netnsPath, { to: to as IpAddress, port: PORT })),
@@ -89,36 +94,44 @@ function listPod({ netnsPath }: Sandbox): string {
 }
 
 describe("a pod that ends without a DEL", () => {
-  it.each([
+  const cases = [
     { name: "aws-01: frees every address when its namespace goes", pod: (index: number) => `gone-${index}` },
     { name: "oth-40: frees every address of sandboxes that a later plugin failed", pod: () => "same-pod" },
-  ])("$name", async ({ pod }) => {
-    for (let round = 0; round < 3; round += 1) {
-      const places = many(10);
-      const added = await Promise.all(places.map((netns, index) => addIn(netns, pod(index))));
-      expect(new Set(added.map(({ ipv4 }) => String(ipv4))).size).toBe(10);
-      for (const netns of places) netns.destroy();
-    }
-    await onlyTheLiving();
-  });
+  ];
+  for (const { name, pod } of cases)
+    it(name, async () => {
+      for (let round = 0; round < 3; round += 1) {
+        const places = many(10);
+        const added = await Promise.all(places.map((netns, index) => addIn(netns, pod(index))));
+        expect(new Set(added.map(({ ipv4 }) => String(ipv4))).size).toBe(10);
+        for (const netns of places) netns.destroy();
+      }
+      await onlyTheLiving();
+    });
 });
 
 describe("DEL", () => {
-  it.each([
+  const reused = [
     { name: "aws-07: of a dead pod whose path is another pod's by now", netns: () => live.netnsPath },
     { name: "oth-42: of a dead pod whose path is the host's by now", netns: () => node.place.netnsPath },
-  ])("$name touches nothing there", async ({ netns }) => {
-    using place = createNetns();
-    const dead = await addIn(place, "dead");
-    const [pod, host] = [listPod(live), runIn(node.place.netnsPath, ["ip", "address", "show", "eth0"])];
-    const run = await node.runtime.exec("DEL", dead, { env: { CNI_NETNS: netns() } });
-    expect(run).toMatchObject({ exitCode: 0, stdout: "" });
-    await onlyTheLiving();
-    expect(listPod(live)).toBe(pod);
-    expect(runIn(node.place.netnsPath, ["ip", "address", "show", "eth0"])).toBe(host);
-  });
+  ];
+  for (const { name, netns } of reused)
+    it(`${name} touches nothing there`, async () => {
+      using place = createNetns();
+      const dead = await addIn(place, "dead");
+      const [pod, host] = [listPod(live), runIn(node.place.netnsPath, ["ip", "address", "show", "eth0"])];
+      const run = await node.runtime.exec("DEL", dead, { env: { CNI_NETNS: netns() } });
+      expect(run).toMatchObject({ exitCode: 0, stdout: "" });
+      await onlyTheLiving();
+      expect(listPod(live)).toBe(pod);
+      expect(runIn(node.place.netnsPath, ["ip", "address", "show", "eth0"])).toBe(host);
+    });
 
-  it.each<{ name: string; env?: Record<string, string | undefined>; prevResult?: () => unknown }>([
+  const odd: readonly {
+    readonly name: string;
+    readonly env?: Record<string, string | undefined>;
+    readonly prevResult?: () => unknown;
+  }[] = [
     { name: "oth-43: without CNI_NETNS", env: { CNI_NETNS: undefined } },
     { name: "oth-43: with an empty CNI_NETNS", env: { CNI_NETNS: "" } },
     { name: "oth-43: with a path that is gone", env: { CNI_NETNS: "/run/netns/none" } },
@@ -132,17 +145,21 @@ describe("DEL", () => {
       name: "oth-44: with the prevResult of another pod",
       prevResult: () => ({ cniVersion: "1.0.0", ips: [{ address: `${live.ipv4}/32` }] }),
     },
-  ])("$name frees its own addresses, five times over", async ({ env, prevResult }) => {
-    using place = createNetns();
-    const sandbox = await addIn(place, "ends");
-    const config = { cniVersion: "1.0.0", name: "causeway", type: "causeway" };
-    const stdin = JSON.stringify(prevResult === undefined ? config : { ...config, prevResult: prevResult() });
-    for (let time = 0; time < 5; time += 1) {
-      const run = await node.runtime.exec("DEL", sandbox, { ...(env && { env }), stdin });
-      expect(run).toMatchObject({ exitCode: 0, stdout: "" });
-    }
-    await auditor.settled(({ page }) => page.leases.length === 2);
-  });
+  ];
+  for (const { name, env, prevResult } of odd)
+    it(`${name} frees its own addresses, five times over`, async () => {
+      using place = createNetns();
+      const sandbox = await addIn(place, "ends");
+      const config = { cniVersion: "1.0.0", name: "causeway", type: "causeway" };
+      const stdin = JSON.stringify(
+        prevResult === undefined ? config : { ...config, prevResult: prevResult() },
+      );
+      for (let time = 0; time < 5; time += 1) {
+        const run = await node.runtime.exec("DEL", sandbox, { ...(env && { env }), stdin });
+        expect(run).toMatchObject({ exitCode: 0, stdout: "" });
+      }
+      await auditor.settled(({ page }) => page.leases.length === 2);
+    });
 
   it("aws-08: of an old sandbox leaves the new one of the same pod name alone", async () => {
     using first = createNetns();
@@ -228,6 +245,7 @@ describe("the socket", () => {
 
   it("refuses a second daemon, which touches nothing", async () => {
     const first = node.daemon;
+    await settledWithSpare();
     const before = listHost(node.place.netnsPath);
     const second = node.launchDaemon({}, SETTINGS);
     expect(await second.exited).toMatchObject({ code: 1 });
@@ -332,6 +350,22 @@ describe("an address", () => {
   });
 });
 
+describe("the nft table, deleted while no daemon runs,", () => {
+  it("loses no lease: what pods have is not free once the cloud has named the units again", async () => {
+    await node.daemon?.stop("SIGKILL");
+    runIn(node.place.netnsPath, ["nft", "delete table inet causeway"]);
+    await node.startDaemon("ready for pods", {}, SETTINGS);
+    const places = many(6);
+    const pods = await Promise.all(places.map((place) => addIn(place)));
+    const { page } = await auditor.settled();
+    expect(page.leases).toHaveLength(8);
+    expect(await isReached(friend.netnsPath)).toBe(true);
+    for (const pod of pods) await node.runtime.del(pod);
+    for (const place of places) place.destroy();
+    await onlyTheLiving();
+  });
+});
+
 describe("a link's alias", () => {
   it("that somebody wrote is not ours to remove, and ours is put back over his", async () => {
     const netns = node.place.netnsPath;
@@ -373,13 +407,13 @@ describe("a stop", () => {
 });
 
 describe("the cloud away", () => {
-  it.each([
+  const cases = [
     { name: "refusing", environment: CLOUD_CLOSED, isHanging: false },
     { name: "hanging", environment: {}, isHanging: true },
-  ])(
-    "and $name at a start changes nothing for pods: DEL works, ADD from held addresses too",
-    async ({ environment, isHanging }) => {
-      await auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= 2) ?? false);
+  ];
+  for (const { name, environment, isHanging } of cases)
+    it(`and ${name} at a start changes nothing for pods: DEL works, ADD from held addresses too`, async () => {
+      await settledWithSpare();
       await node.daemon?.stop("SIGKILL");
       if (isHanging) {
         cluster.ec2.faults.hang("*", 10_000);
@@ -396,8 +430,7 @@ describe("the cloud away", () => {
       await node.daemon?.stop("SIGKILL");
       await node.startDaemon("ready for pods", {}, SETTINGS);
       await onlyTheLiving();
-    },
-  );
+    });
 
   it("at the very first start makes an ADD wait, then fail with the reason", async () => {
     const fresh = await newNode("fresh");
