@@ -103,25 +103,6 @@ export class Adoption {
     });
   }
 
-  /** Takes addresses of held units off host links: the host would answer for a pod (aws-33). True when there was one. */
-  removeForeignAddresses(): boolean {
-    const { kernel, pool, uplinks, log } = this.deps;
-    const own = new Set(
-      uplinks.list().flatMap((uplink) => uplink.addresses.map(({ address }) => address.toString())),
-    );
-    const foreign = kernel.host.addresses
-      .list()
-      .filter(({ address }) => pool.slotOf(address) !== undefined && !own.has(address.toString()));
-    for (const entry of foreign) {
-      log.warn(
-        { address: entry.address.toString(), linkIndex: entry.linkIndex },
-        "an address of the pool was on a host link; removed",
-      );
-      kernel.host.addresses.remove(entry);
-    }
-    return foreign.length > 0;
-  }
-
   private introduce(uplink: Uplink): void {
     this.deps.kernel.host.links.change(uplink.linkIndex, { alias: formatUplinkAlias(uplink) });
     this.deps.pool.addUplink(uplink.slot, uplink.poolKey);

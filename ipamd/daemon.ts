@@ -252,7 +252,7 @@ export class Daemon {
         isPodLink: (name) => this.book.findByLink(name) !== undefined,
         isWrongParameter: (event) => this.isWrongParameter(event),
         isUplink: (name) => this.uplinks.list().some(({ linkName }) => linkName === name),
-        removeForeignAddresses: () => this.adoption.removeForeignAddresses(),
+        isOfPool: (address) => this.pool.slotOf(address) !== undefined,
         isDamaged: (link) => {
           const lease = this.book.findByLink(link.name);
           // the kernel tells of a link's birth late: down and without an alias is how it was then

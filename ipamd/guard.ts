@@ -7,6 +7,7 @@
 import { isPodLinkName } from "../cni/pod-link.ts";
 import type { Clock } from "../common/clock.ts";
 import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX } from "../common/constants.ts";
+import type { IpAddress } from "../common/ip.ts";
 import type { LinkAddress } from "../common/kernel/addresses.ts";
 import type { KernelEvent } from "../common/kernel/events.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
@@ -27,8 +28,8 @@ export type Repairs = {
   readonly linkAppeared: () => void;
   /** True for the link of an uplink. */
   readonly isUplink: (linkName: string) => boolean;
-  /** Removes addresses of the pool that someone put on a host link. True when there was one. */
-  readonly removeForeignAddresses: () => boolean;
+  /** True for an address that pods may have: on a host link it is damage. */
+  readonly isOfPool: (address: IpAddress) => boolean;
   /** True for the link of a lease. */
   readonly isPodLink: (linkName: string) => boolean;
   /** True for a parameter that is not what we need it to be. */
@@ -134,7 +135,7 @@ export class Guard {
 
   private noticeAddress(change: "set" | "gone", { address, linkIndex }: LinkAddress): void {
     if (change === "gone") this.noticeLoss(linkIndex, `address ${address} removed`);
-    else if (this.deps.repairs.removeForeignAddresses()) this.damaged(`address ${address} added`);
+    else if (this.deps.repairs.isOfPool(address)) this.damaged(`address ${address} added`);
   }
 
   /** Something of a link went. With the link itself, or with a pod that goes, it is no damage. */

@@ -9,6 +9,7 @@ import { SteppedClock } from "../common/stepped-clock.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook, PoolEmptyError } from "./lease-book.ts";
 import { Pool } from "./pool.ts";
+import type { Uplink } from "./uplink.ts";
 
 const pod = (name: string): Attachment => ({ containerId: name as ContainerId, ifname: "eth0" });
 const never = new AbortController().signal;
@@ -16,7 +17,11 @@ const never = new AbortController().signal;
 /** A book over one uplink; the kernel's part is its pods table alone. */
 function bookOf(
   units: readonly string[],
-  options: { readonly forget?: (addresses: readonly IpAddress[]) => Promise<void> } = {},
+  options: {
+    readonly forget?: (addresses: readonly IpAddress[]) => Promise<void>;
+    readonly uplinkMtuBytes?: number;
+    readonly podMtuBytes?: number | undefined;
+  } = {},
 ) {
   const routes = new Map<string, Route>();
   const keyOf = (route: Route) => `${route.type} ${route.destination}`;
@@ -37,8 +42,11 @@ function bookOf(
     log: memoryLogger().log,
     families: [4],
     cooldownMs: () => 30_000,
-    uplink: () => undefined,
-    podMtuBytes: () => undefined,
+    uplink: () =>
+      options.uplinkMtuBytes === undefined
+        ? undefined
+        : ({ mtuBytes: options.uplinkMtuBytes, addresses: [] } as unknown as Uplink),
+    podMtuBytes: () => options.podMtuBytes,
     forgetConnections: async (addresses) => {
       await options.forget?.(addresses);
       forgotten.push(...addresses.map(String));
@@ -126,4 +134,45 @@ describe("LeaseBook", () => {
     expect(book.find(pod("a"))).toBeUndefined();
     expect(pool.use(lease.ipv4 as IpAddress)).toBe("cooling");
   });
+
+  it("oth-68: a second, late release() leaves the address's next holder alone", async () => {
+    const { book, clock, pool } = bookOf(["10.0.0.1/32"]);
+    const stop = new AbortController();
+    const running = book.runCooling(stop.signal);
+    await book.reserve(pod("a"), {}, never);
+    book.release(pod("a"));
+    await clock.advance(30_000);
+    const next = await book.reserve(pod("b"), {}, never);
+    book.release(pod("a"));
+    book.cancel(pod("a"));
+    expect([String(next.ipv4), pool.use(next.ipv4 as IpAddress)]).toEqual(["10.0.0.1", "leased"]);
+    stop.abort();
+    await running;
+  });
+
+  it.each([
+    ["of the uplink that carries it", undefined, 8896],
+    ["of the setting", 1400, 1400],
+  ])("oth-38: a pod gets the MTU %s", async (_what, setting, expected) => {
+    const { book } = bookOf(["10.0.0.1/32"], { uplinkMtuBytes: 8896, podMtuBytes: setting });
+    expect((await book.reserve(pod("a"), {}, never)).mtuBytes).toBe(expected);
+  });
+
+  it.each([-7_200_000, 7_200_000])(
+    "oth-85: a wall clock that jumps by %d ms neither ends nor lengthens a cooling period",
+    async (jumpMs) => {
+      const { book, clock, pool } = bookOf(["10.0.0.1/32"]);
+      const stop = new AbortController();
+      const running = book.runCooling(stop.signal);
+      const lease = await book.reserve(pod("a"), {}, never);
+      book.release(pod("a"));
+      clock.wallTime = () => new Date(Date.UTC(2026, 0, 1) + jumpMs);
+      await clock.advance(29_999);
+      expect(pool.use(lease.ipv4 as IpAddress)).toBe("cooling");
+      await clock.advance(1);
+      expect(pool.use(lease.ipv4 as IpAddress)).toBe("free");
+      stop.abort();
+      await running;
+    },
+  );
 });

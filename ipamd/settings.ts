@@ -20,6 +20,12 @@ const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
   "ipv6,ipv4": [6, 4],
 };
 
+const ACCEPTED = {
+  families: Object.keys(FAMILIES).join(" | "),
+  cidrs: "CIDRs separated by commas",
+  flag: "true, false",
+} as const;
+
 const cidrList = z.string().transform((text, context) => {
   try {
     const parts = text.split(",").map((part) => part.trim());
@@ -27,43 +33,81 @@ const cidrList = z.string().transform((text, context) => {
   } catch (error) {
     context.addIssue({
       code: "custom",
-      message: `${(error as Error).message}; accepted: CIDRs separated by commas`,
+      message: `${(error as Error).message}; accepted: ${ACCEPTED.cidrs}`,
     });
     return z.NEVER;
   }
 });
 
-const flag = z.enum(["true", "false"], "accepted: true, false").transform((text) => text === "true");
+const flag = z.enum(["true", "false"], `accepted: ${ACCEPTED.flag}`).transform((text) => text === "true");
 
-function wholeNumber(min: number, max: number, unit: string) {
-  const message = `accepted: a whole number of ${unit} from ${min} to ${max}`;
+const familyList = z
+  .string()
+  .refine((text) => text in FAMILIES, `accepted: ${ACCEPTED.families}`)
+  .transform((text) => FAMILIES[text] as readonly Family[]);
+
+type Range = { readonly min: number; readonly max: number; readonly unit: string };
+
+function rangeText({ min, max, unit }: Range): string {
+  return `a whole number of ${unit} from ${min} to ${max}`;
+}
+
+function wholeNumber(range: Range) {
+  const message = `accepted: ${rangeText(range)}`;
   return z
     .string()
     .regex(/^\d+$/, message)
     .transform(Number)
-    .refine((value) => value >= min && value <= max, message);
+    .refine((value) => value >= range.min && value <= range.max, message);
 }
 
+const COOLDOWN: Range = { min: 0, max: 3600, unit: "seconds" };
+const MTU: Range = { min: 1280, max: 65535, unit: "bytes" };
+
+/** Defaults are written as an operator would write them; `accepted` and `description` are for the page of settings. */
 const schema = z.strictObject({
-  "ip-families": z
-    .string()
-    .refine((text) => text in FAMILIES, `accepted: ${Object.keys(FAMILIES).join(" | ")}`)
-    .transform((text) => FAMILIES[text] as readonly Family[])
-    .default([4])
-    .describe("Address families of every pod, the first one first."),
-  "external-snat": flag
-    .default(false)
-    .describe("Pods keep their own address towards everything: a gateway outside the node translates."),
-  "exclude-snat-cidrs": cidrList
-    .default([])
-    .describe("Destinations outside the network that pods reach with their own address."),
-  "ip-cooldown-period": wholeNumber(0, 3600, "seconds")
-    .default(30)
-    .describe("Seconds before a pod's address may be given again."),
-  "pod-mtu": wholeNumber(1280, 65535, "bytes")
+  "ip-families": familyList.prefault("ipv4").meta({
+    accepted: ACCEPTED.families,
+    description: "Address families of every pod, the first one first.",
+  }),
+  "external-snat": flag.prefault("false").meta({
+    accepted: ACCEPTED.flag,
+    description: "Pods keep their own address towards everything: a gateway outside the node translates.",
+  }),
+  "exclude-snat-cidrs": cidrList.prefault("").meta({
+    accepted: ACCEPTED.cidrs,
+    description: "Destinations outside the network that pods reach with their own address.",
+  }),
+  "ip-cooldown-period": wholeNumber(COOLDOWN)
+    .prefault("30")
+    .meta({
+      accepted: rangeText(COOLDOWN),
+      description: "Seconds before a pod's address may be given again.",
+    }),
+  "pod-mtu": wholeNumber(MTU)
     .optional()
-    .describe("MTU of pods; by default that of the uplink that carries the pod."),
+    .meta({
+      accepted: rangeText(MTU),
+      description: "MTU of pods; by default that of the uplink that carries the pod.",
+    }),
 });
+
+/** One setting, as the generated page of docs shows it. */
+export type SettingDescription = {
+  readonly name: string;
+  readonly accepted: string;
+  /** As written; undefined when nothing stands for it. */
+  readonly fallback: string | undefined;
+  readonly meaning: string;
+};
+
+export function describeSettings(): SettingDescription[] {
+  return Object.entries(schema.shape).map(([name, field]) => {
+    const { accepted, description = "" } = field.meta() ?? {};
+    const fallback = field.type === "prefault" ? String(field.def.defaultValue) : undefined;
+    return { name, accepted: String(accepted), fallback, meaning: description };
+  });
+}
 
 /** Keys and values as a ConfigMap has them: everything a string. */
 export type RawSettings = Readonly<Record<string, string>>;

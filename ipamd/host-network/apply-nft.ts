@@ -8,6 +8,8 @@ export type NftDoors = {
   readonly preview: (script: string) => Promise<unknown>;
   /** Every genuine pair that leases want, now: asked again after each wait, because pods come and go meanwhile. */
   readonly genuine: () => readonly NftElement[];
+  /** Every unit that is held, now, with the slot of its uplink: the pool too changes them meanwhile. */
+  readonly units: () => readonly NftElement[];
 };
 
 /**
@@ -19,10 +21,12 @@ export async function applyNft(doors: NftDoors, table: NftTable): Promise<string
   // pods' pairs are compared apart: they may change while nft runs
   const [wanted, actual] = await Promise.all([doors.preview(renderTable(table)), doors.nft.read()]);
   const written = await applyTable(doors, table, tableForm(wanted), actual);
-  const changes = genuineChanges(doors);
-  if (changes.length === 0) return written;
-  doors.nft.change(changes);
-  return [...written, `nft: ${changes.length} genuine pairs`];
+  const pairs = differences(doors.genuine(), doors.nft.list("genuine"));
+  const units = differences(doors.units(), doors.nft.list("uplink"));
+  if (pairs.length + units.length > 0) doors.nft.change([...pairs, ...units]);
+  if (pairs.length > 0) written.push(`nft: ${pairs.length} genuine pairs`);
+  if (units.length > 0) written.push(`nft: ${units.length} units`);
+  return written;
 }
 
 async function applyTable(
@@ -48,16 +52,23 @@ function isGenuine(setName: string): boolean {
   return setName.startsWith("genuine");
 }
 
-function genuineChanges({ nft, genuine }: NftDoors): NftChange[] {
-  const wanted = byPair(genuine());
-  const actual = byPair(nft.list("genuine"));
+/** What turns the actual elements into the wanted ones. */
+function differences(
+  wantedElements: readonly NftElement[],
+  actualElements: readonly NftElement[],
+): NftChange[] {
+  const [wanted, actual] = [byKey(wantedElements), byKey(actualElements)];
   const changes: NftChange[] = [];
-  for (const [pair, element] of wanted) if (!actual.has(pair)) changes.push({ op: "add", element });
-  for (const [pair, element] of actual) if (!wanted.has(pair)) changes.push({ op: "remove", element });
+  for (const [key, element] of actual) if (!wanted.has(key)) changes.push({ op: "remove", element });
+  for (const [key, element] of wanted) if (!actual.has(key)) changes.push({ op: "add", element });
   return changes;
 }
 
-function byPair(elements: readonly NftElement[]): Map<string, NftElement> {
-  const pairs = elements.filter((element) => element.set === "genuine");
-  return new Map(pairs.map((pair) => [`${pair.link} ${pair.address}`, pair]));
+function byKey(elements: readonly NftElement[]): Map<string, NftElement> {
+  return new Map(
+    elements.map((element) => [
+      element.set === "genuine" ? `${element.link} ${element.address}` : `${element.unit} ${element.slot}`,
+      element,
+    ]),
+  );
 }

@@ -29,6 +29,7 @@ export async function applyHostNetwork(
     ...wanted.links.flatMap((link) => applyLink(doors.host, link)),
     ...wanted.ownedLinks.flatMap((linkIndex) => clearOwned(doors.host, linkIndex, wanted)),
     ...wanted.addresses.flatMap((address) => applyAddress(doors.host, address)),
+    ...removePodAddresses(doors.host, wanted),
     ...applyRoutes(doors.host, wanted),
     ...applyRules(doors.host, wanted),
     ...(await applyNft(doors, wanted.nft)),
@@ -101,6 +102,15 @@ function isLinkScoped({ destination }: Route): boolean {
 
 const LINK_LOCAL = Cidr.parse("fe80::/10");
 const MULTICAST = Cidr.parse("ff00::/8");
+
+/** Guest agents and people put every address of an interface on its link; the node would then answer for pods. */
+function removePodAddresses(host: NetworkStack, wanted: HostNetworkPlan): string[] {
+  const taken = host.addresses
+    .list()
+    .filter(({ address }) => wanted.podUnits.some((unit) => unit.contains(address)));
+  for (const address of taken) host.addresses.remove(address);
+  return taken.map(({ address, prefixLength }) => `address: no ${address}/${prefixLength}`);
+}
 
 /** Also of slots that have no uplink now. */
 function applyRoutes(host: NetworkStack, wanted: HostNetworkPlan): string[] {

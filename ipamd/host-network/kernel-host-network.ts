@@ -30,7 +30,7 @@ export class KernelHostNetwork implements HostNetwork {
 
   apply(wanted: () => HostWanted, genuine: () => readonly NftElement[]): Promise<readonly string[]> {
     // what is wanted is asked when the turn comes: an older wish must not undo a newer one
-    const turn = this.last.then(() => this.applyNow(wanted(), genuine));
+    const turn = this.last.then(() => this.applyNow(wanted, genuine));
     this.last = turn.catch(() => undefined);
     return turn;
   }
@@ -41,23 +41,24 @@ export class KernelHostNetwork implements HostNetwork {
   }
 
   private async applyNow(
-    wanted: HostWanted,
+    wanted: () => HostWanted,
     genuine: () => readonly NftElement[],
   ): Promise<readonly string[]> {
+    const now = wanted();
     // without the primary there is nothing to route by yet
-    if (!wanted.uplinks.some(({ isPrimary }) => isPrimary)) return [];
+    if (!now.uplinks.some(({ isPrimary }) => isPrimary)) return [];
     const { kernel, xtables, settings, log } = this.parts;
-    const doors: HostNetworkDoors = {
-      host: kernel.host,
-      nft: kernel.nft,
-      xtables,
-      preview: this.preview,
-      genuine,
-    };
-    const written = await applyHostNetwork(doors, hostNetworkPlan(wanted, settings));
+    const { host, nft } = kernel;
+    const units = () => unitElements(wanted());
+    const doors: HostNetworkDoors = { host, nft, xtables, preview: this.preview, genuine, units };
+    const written = await applyHostNetwork(doors, hostNetworkPlan(now, settings));
     if (written.length > 0) log.info({ written }, "host network changed");
     return written;
   }
+}
+
+function unitElements({ units }: HostWanted): NftElement[] {
+  return [...units].flatMap(([slot, list]) => list.map((unit) => ({ set: "uplink", slot, unit }) as const));
 }
 
 /** The plan for what is wanted under these settings. */

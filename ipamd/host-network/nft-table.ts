@@ -47,7 +47,8 @@ export function planNftTable(input: HostNetworkInput): NftTable {
     ],
     chains: [
       ...uplinks.flatMap((uplink) => [
-        { name: `use-${uplink.slot}`, rules: [setField("meta", uplink)] },
+        // the connection keeps the decision: it outlives a change of CIDRs or settings
+        { name: `use-${uplink.slot}`, rules: [setField("meta", uplink), setField("ct", uplink)] },
         { name: `from-${uplink.slot}`, rules: [setField("ct", uplink)] },
       ]),
       ...genuineChains(),
@@ -190,6 +191,8 @@ function markChains(uplinks: readonly LoadedUplink[], externalSnat: boolean): Nf
       hook: `type filter hook prerouting priority ${AFTER_DNAT}`,
       rules: [
         "ct direction reply goto restore",
+        // what a pod began goes on by the uplink, and with the source, that it began with
+        `ct direction original iifname "${POD_LINK_PREFIX}*" ct mark & ${hex(MARK_FIELD)} != 0 goto restore`,
         // not only of the first packet: a connection begun while this table was missing heals with its next one
         `ct direction original ct mark & ${hex(MARK_FIELD)} == 0 iifname vmap { ${arrivals} }`,
         ...bySource,
@@ -212,7 +215,7 @@ function snatChains(uplinks: readonly LoadedUplink[]): NftChain[] {
       name: "snat-out",
       hook: "type nat hook postrouting priority srcnat",
       rules: [
-        `oifname "${primary.linkName}" ip saddr @units4 ip daddr != @inside4 snat ip to ${source} fully-random`,
+        `oifname "${primary.linkName}" ip saddr @units4 ip daddr != @inside4 ${setField("ct", primary)} snat ip to ${source} fully-random`,
       ],
     },
   ];

@@ -55,6 +55,8 @@ export type HostNetworkPlan = {
   readonly addresses: readonly LinkAddress[];
   /** Secondary uplinks, by index: ours whole, so that addresses and main's routes that are not planned are removed. */
   readonly ownedLinks: readonly number[];
+  /** Pods' units: an address of them on a link of the host would take a pod's packets, and is removed. */
+  readonly podUnits: readonly Cidr[];
   readonly routes: readonly Route[];
   readonly rules: readonly Rule[];
   readonly nft: NftTable;
@@ -75,6 +77,7 @@ export function planHostNetwork(input: HostNetworkInput): HostNetworkPlan {
     links: input.uplinks.map(wantedLink),
     addresses: input.uplinks.flatMap((uplink) => ownAddresses(uplink, families)),
     ownedLinks: input.uplinks.filter(({ isPrimary }) => !isPrimary).map(({ linkIndex }) => linkIndex),
+    podUnits: podUnits(input.uplinks),
     routes: input.uplinks.flatMap((uplink) => families.flatMap((family) => uplinkRoutes(uplink, family))),
     rules: families.flatMap((family) => wantedRules(input.uplinks, family)),
     nft: planNftTable(input),
@@ -131,6 +134,14 @@ function ownAddresses(uplink: LoadedUplink, families: readonly Family[]): LinkAd
       noPrefixRoute: true,
       ...(own.address.family === 6 ? { noDad: true } : {}),
     }));
+}
+
+/** Without a block that holds an uplink's own address, should a cloud give one. */
+function podUnits(uplinks: readonly LoadedUplink[]): Cidr[] {
+  const own = uplinks.flatMap((uplink) => uplink.addresses.map(({ address }) => address));
+  return uplinks
+    .flatMap((uplink) => uplink.units)
+    .filter((unit) => !own.some((address) => unit.contains(address)));
 }
 
 function uplinkRoutes(uplink: LoadedUplink, family: Family): Route[] {

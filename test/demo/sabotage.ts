@@ -3,6 +3,7 @@
  * stopped meanwhile (SIGSTOP), or they would put it back within a second.
  */
 import { POD_GATEWAY_IPV4, POD_GATEWAY_IPV6 } from "../../common/constants.ts";
+import { Cidr } from "../../common/ip.ts";
 import { unitsOf } from "../cloudsim/aws/model/resources.ts";
 import { ipBatch, nftLoad, runIn } from "../cloudsim/vpc/commands.ts";
 import { type DemoNode, endpoints, type World } from "./world.ts";
@@ -142,8 +143,11 @@ export const SABOTAGES: readonly Sabotage[] = [
     breaks: "the node's own packets to a secondary interface's subnet leave by it, with the wrong source",
     checks: [],
     apply: (_world, node) => {
-      const address = `${node.secondaryIpv4}/24`;
-      ipBatch(node.host.netnsPath, [`address delete ${address} dev eth1`, `address add ${address} dev eth1`]);
+      // what the kernel makes of the address without the flag
+      const subnet = Cidr.parse(`${node.secondaryIpv4}/24`);
+      ipBatch(node.host.netnsPath, [
+        `route add ${subnet} dev eth1 proto kernel scope link src ${node.secondaryIpv4}`,
+      ]);
     },
   },
   {

@@ -111,6 +111,21 @@ describe("ADD on the real kernel", () => {
     expect(recover(readKernel(kernel)).leases.map(({ record }) => record.attachment)).toEqual([attachment]);
   });
 
+  it("aws-49: IPv6 works at once in a namespace where the runtime has disabled it and DAD is on", async () => {
+    const set = (key: string, value: string) =>
+      run("ip", "netns", "exec", podNetns, "sysctl", "-q", "-w", `net.ipv6.conf.${key}=${value}`);
+    for (const scope of ["all", "default"]) {
+      set(`${scope}.disable_ipv6`, "1");
+      set(`${scope}.accept_dad`, "2");
+      set(`${scope}.optimistic_dad`, "1");
+    }
+    const { lease } = await add();
+    const answer = run("ip", "netns", "exec", node, "ping", "-c1", "-W1", String(lease.ipv6));
+    expect(answer).toContain("1 received");
+    expect(run("ip", "-n", podNetns, "-6", "address", "show", "tentative")).toBe("");
+    expect(run("ip", "-n", node, "-6", "address", "show", "tentative")).toBe("");
+  });
+
   it("is refused a second time without a DEL, and leaves the first as it is", async () => {
     await add();
     const before = routes();

@@ -27,10 +27,17 @@ type Balanced = {
   readonly port: number;
   readonly endpoints: readonly string[];
   /** What endpoints other than the client itself see; absent: any. */
-  readonly source?: IpAddress;
+  readonly sources?: readonly IpAddress[];
   readonly client?: string;
   readonly ask?: typeof tcpAsk;
 };
+
+/** Endpoints as this lab has them: one pod and p1 may have changed places. */
+function endpointsOf(lab: Lab, recorded: readonly string[]): readonly string[] {
+  const { swapped } = lab.spec;
+  if (swapped === undefined) return recorded;
+  return recorded.map((name) => (name === "p1" ? swapped : name === swapped ? "p1" : name));
+}
 
 /** Asks until every endpoint has answered; each answer must be right. */
 function balanced(spec: Balanced): Cell {
@@ -42,7 +49,7 @@ function balanced(spec: Balanced): Cell {
       for (let tries = 0; tries < TRIES_MAX && met.size < spec.endpoints.length; tries += 1) {
         const reply: Reply = await ask(spec.by.netnsPath, { to: spec.to, from: spec.from, port: spec.port });
         const isHairpin = reply.ok && reply.server === spec.client;
-        const sources = isHairpin || spec.source === undefined ? undefined : [spec.source];
+        const sources = isHairpin ? undefined : spec.sources;
         const reason = judge(reply, spec.endpoints, sources);
         if (reason !== undefined) return reason;
         if (reply.ok) met.add(reply.server);
@@ -82,8 +89,8 @@ function clusterIpCells(lab: Lab, family: Family): Cell[] {
         client,
         to: clusterIp(SERVICE[service as keyof typeof SERVICE], family),
         port: 80,
-        endpoints,
-        ...(source === undefined ? {} : { source }),
+        endpoints: endpointsOf(lab, endpoints),
+        ...(source === undefined ? {} : { sources: [source] }),
       }),
     ),
     balanced({
@@ -92,9 +99,9 @@ function clusterIpCells(lab: Lab, family: Family): Cell[] {
       client,
       to: clusterIp(SERVICE.dns, family),
       port: PORT.dns,
-      endpoints: ["p0", "rb"],
+      endpoints: endpointsOf(lab, ["p0", "rb"]),
       ask: udpAsk,
-      ...(source === undefined ? {} : { source }),
+      ...(source === undefined ? {} : { sources: [source] }),
     }),
     {
       name: `${client} -> ClusterIP without endpoints is refused ipv${family}`,
@@ -129,13 +136,19 @@ function nodePortCells(lab: Lab, family: Family): Cell[] {
       const label = `${client} -> NodePort ${to}`;
       const common = { by, from, to };
       return [
-        balanced({ ...common, name: `${label} cluster`, port: NODE_PORT.cluster, endpoints: ["p1", "rb"] }),
+        balanced({
+          ...common,
+          name: `${label} cluster`,
+          port: NODE_PORT.cluster,
+          endpoints: endpointsOf(lab, ["p1", "rb"]),
+          sources: ownOf(family),
+        }),
         balanced({
           ...common,
           name: `${label} local`,
           port: NODE_PORT.local,
-          endpoints: ["p1"],
-          source: from,
+          endpoints: endpointsOf(lab, ["p1"]),
+          sources: [from],
         }),
         balanced({ ...common, name: `${label} hostNetwork`, port: NODE_PORT.host, endpoints: ["node-a"] }),
       ];
@@ -152,14 +165,15 @@ function nodePortCellsOfPods(lab: Lab, family: Family): Cell[] {
           ...common,
           name: `${name} -> NodePort ${to} cluster`,
           port: NODE_PORT.cluster,
-          endpoints: ["p1", "rb"],
+          endpoints: endpointsOf(lab, ["p1", "rb"]),
+          sources: ownOf(family),
         }),
         balanced({
           ...common,
           name: `${name} -> NodePort ${to} local`,
           port: NODE_PORT.local,
-          endpoints: ["p1"],
-          source: at(PODS[name], family),
+          endpoints: endpointsOf(lab, ["p1"]),
+          sources: [at(PODS[name], family)],
         }),
       ];
     }),

@@ -38,6 +38,8 @@ export type LabSpec = {
   readonly kubeProxy?: KubeProxyMode;
   /** Before the product is started, or after. Default before. */
   readonly kubeProxyStarts?: "before" | "after";
+  /** This pod and p1 change places among the Services' endpoints, so that NodePorts lead to it. */
+  readonly swapped?: PodName;
   readonly externalSnat?: boolean;
   /** CIDRs excluded from SNAT. */
   readonly excluded?: readonly string[];
@@ -120,7 +122,14 @@ export async function buildLab(spec: LabSpec): Promise<Lab> {
 function startKubeProxy(spec: LabSpec, node: Place): void {
   if (spec.kubeProxy === undefined) return;
   const secondaries = NODE_A.slice(1).flatMap((uplink) => [uplink.own[4], uplink.own[6]]);
-  installKubeProxy(node.netnsPath, { mode: spec.kubeProxy, nodePortAddresses: secondaries });
+  const [one, other] = [PODS.p1, PODS[spec.swapped ?? "p1"]];
+  const translate = new Map(
+    ([4, 6] as const).flatMap((family) => [
+      [one[family], other[family]],
+      [other[family], one[family]],
+    ]),
+  );
+  installKubeProxy(node.netnsPath, { mode: spec.kubeProxy, nodePortAddresses: secondaries, translate });
 }
 
 /** Interfaces plugged, addresses assigned, the primary configured: a machine as the cloud starts it. */
@@ -199,6 +208,8 @@ async function apply(node: LabNode, plan: HostNetworkPlan): Promise<readonly str
       nft: node.kernel.nft,
       preview: previewNft,
       genuine: () => node.pods.flatMap(genuinePairs),
+      // nobody else changes units here
+      units: () => node.kernel.nft.list("uplink"),
       xtables: new ProgramXtables({ netnsPath: node.netnsPath }),
     },
     plan,

@@ -1,12 +1,13 @@
 import type { InterfaceId } from "../../common/ids.ts";
 import { ipBatch } from "../cloudsim/vpc/commands.ts";
 import { directCells, egressOf, NARROW_MTU_BYTES } from "./cells-direct.ts";
+import { forgedCells } from "./cells-forged.ts";
 import { serviceCells } from "./cells-services.ts";
 import { buildLab, type Lab, type LabSpec } from "./lab.ts";
 import { PODS } from "./lab-addresses.ts";
 import { type Outcome, openWorld, runCells } from "./world.ts";
 
-/** Builds the lab of that spec, runs every cell in it, and takes it down. `prepare` acts on it before the cells run. */
+/** Builds the lab of that spec, runs every cell in it, and takes it down. `prepare` acts on it before the cells run. What rose while forged packets were sent is their cells' own affair. */
 export async function runMatrix(
   spec: LabSpec,
   prepare: (lab: Lab) => void | Promise<void> = () => undefined,
@@ -16,7 +17,13 @@ export async function runMatrix(
   narrow(lab);
   publishPods(lab);
   await prepare(lab);
-  return await runCells(lab, cellsOf(lab));
+  const outcome = await runCells(lab, cellsOf(lab));
+  const forged = await runCells(lab, forgedCells(lab), 1);
+  return {
+    names: [...outcome.names, ...forged.names],
+    failed: new Map([...outcome.failed, ...forged.failed]),
+    rose: outcome.rose,
+  };
 }
 
 /** Every cell of a lab: those of Services only when it has a kube-proxy. */

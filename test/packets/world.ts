@@ -106,15 +106,15 @@ export function ownOf(family: Family): IpAddress[] {
 
 /** What a run of cells came to: failed cells with their reasons, and the counters that rose meanwhile. */
 export type Outcome = {
-  readonly cells: number;
+  readonly names: readonly string[];
   readonly failed: ReadonlyMap<string, string>;
   readonly rose: ReadonlyMap<string, number>;
 };
 
-const PARALLEL = 48;
+const PARALLEL = 96;
 
 /** Runs cells side by side. */
-export async function runCells(lab: Lab, cells: readonly Cell[]): Promise<Outcome> {
+export async function runCells(lab: Lab, cells: readonly Cell[], parallel = PARALLEL): Promise<Outcome> {
   const failed = new Map<string, string>();
   const before = lab.vpc.counters();
   const queue = [...cells];
@@ -124,15 +124,15 @@ export async function runCells(lab: Lab, cells: readonly Cell[]): Promise<Outcom
       if (reason !== undefined) failed.set(cell.name, reason);
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return { cells: cells.length, failed, rose: risen(before, lab.vpc.counters()) };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  return { names: cells.map((cell) => cell.name), failed, rose: risen(before, lab.vpc.counters()) };
 }
 
 /** For a person: what failed and why, and what rose. */
 export function formatOutcome(outcome: Outcome): string {
   const lines = [...outcome.failed].map(([name, reason]) => `  ${name}: ${reason}`).sort();
   return [
-    `${outcome.cells} cells, ${outcome.failed.size} failed`,
+    `${outcome.names.length} cells, ${outcome.failed.size} failed`,
     ...lines,
     `rose: ${formatRisen(outcome.rose)}`,
   ].join("\n");

@@ -7,6 +7,7 @@ import { ProbeSocket, SocketError } from "./socket.ts";
 const IPPROTO_RAW = 255;
 const IPPROTO_ICMPV6 = 58;
 const IPPROTO_IPV6 = 41;
+const IPV6_UNICAST_HOPS = 16;
 const IPV6_MULTICAST_IF = 17;
 const IPV6_MULTICAST_HOPS = 18;
 
@@ -88,6 +89,25 @@ export function sendRouterAdvert(netnsPath: string, linkIndex: number, prefix?: 
   advert.writeUInt16BE(1800, 6);
   const parts = prefix === undefined ? [advert] : [advert, prefixOption(prefix)];
   socket.send(Buffer.concat(parts), { address: IpAddress.parse("ff02::1"), port: 0, scopeId: linkIndex });
+}
+
+/**
+ * A neighbour solicitation (RFC 4861 4.3) for the target, sent to it, from an address that the link must have; it tells a
+ * hardware address that the target is to remember.
+ */
+export function sendSolicitation(
+  netnsPath: string,
+  spec: { readonly from: IpAddress; readonly target: IpAddress; readonly linkIndex: number },
+): void {
+  using socket = ProbeSocket.open(netnsPath, 6, SOCK_RAW, IPPROTO_ICMPV6);
+  socket.setOption(IPPROTO_IPV6, IPV6_UNICAST_HOPS, 255);
+  socket.bind({ address: spec.from, port: 0, scopeId: spec.linkIndex });
+  const solicitation = Buffer.alloc(32);
+  solicitation[0] = 135;
+  spec.target.toBytes().copy(solicitation, 8);
+  // source link-layer address, one unit of 8 bytes
+  solicitation.set([1, 1, 0x02, 0xba, 0xd0, 0, 0, 1], 24);
+  socket.send(solicitation, { address: spec.target, port: 0, scopeId: spec.linkIndex });
 }
 
 /** RFC 4861 4.6.2: /64, on-link and autonomous, for 1800 s. */

@@ -5,7 +5,7 @@
  */
 export { type Question, type Reply, TcpFlow, tcpAsk, udpAsk } from "./ask.ts";
 export { type EchoSpec, tcpEcho, udpEcho } from "./echo.ts";
-export { type Forged, Sink, sendForged, sendRouterAdvert } from "./forge.ts";
+export { type Forged, Sink, sendForged, sendRouterAdvert, sendSolicitation } from "./forge.ts";
 export { inNetns } from "./netns-window.ts";
 export { learnedMtu } from "./path-mtu.ts";
 export { type Ping, ping } from "./ping.ts";

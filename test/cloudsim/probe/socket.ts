@@ -59,7 +59,7 @@ export class ProbeSocket implements Disposable {
   bind(endpoint: Endpoint): void {
     this.setOption(SOL_SOCKET, SO_REUSEADDR, 1);
     // `::` is every IPv6 address, and leaves the IPv4 ones to a socket of their own
-    if (this.family === 6) this.setOption(IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (endpoint.address.toString() === "::") this.setOption(IPPROTO_IPV6, IPV6_V6ONLY, 1);
     const address = encodeEndpoint(endpoint);
     if (sys.bind(this.fd, address, address.length) !== 0) throw new SocketError("bind", koffi.errno());
   }

@@ -4,7 +4,7 @@ import type { Cidr } from "../../../common/ip.ts";
 import { IpAddress } from "../../../common/ip.ts";
 import type { NetworkSpec, PortSpec } from "../data-plane.ts";
 import { inNetns } from "../probe/netns-window.ts";
-import { ipBatch, nftLoad } from "./commands.ts";
+import { ipBatch, nftLoad, runIn } from "./commands.ts";
 import {
   BALANCER_LINK,
   BALANCER_MARK,
@@ -110,7 +110,8 @@ export class Fabric {
     const port = this.#ports.get(interfaceId);
     if (port === undefined) return;
     this.#ports.delete(interfaceId);
-    ipBatch(this.netnsPath, [`link delete ${port.link}`]);
+    // it is gone already when the instance is
+    runIn(this.netnsPath, ["sh", "-c", `ip link delete ${port.link} 2>/dev/null || true`]);
     nftLoad(this.netnsPath, portTableGone(port.link, port.label));
     this.#answer(this.#answered());
   }

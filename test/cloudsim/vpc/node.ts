@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import type { IpAddress } from "../../../common/ip.ts";
 import { inNetns } from "../probe/netns-window.ts";
 import { ipBatch, runIn } from "./commands.ts";
@@ -41,7 +41,7 @@ export function setForwardPolicy(netnsPath: string, policy: "ACCEPT" | "DROP"): 
 export type BootAddress = {
   readonly ipv4: IpAddress;
   readonly prefixLength: number;
-  readonly ipv6: IpAddress;
+  readonly ipv6?: IpAddress;
 };
 
 /**
@@ -53,13 +53,16 @@ export function bootPrimary(netnsPath: string, linkName: string, address: BootAd
     writeFileSync(`/proc/sys/net/ipv6/conf/${linkName}/accept_dad`, "0");
     writeFileSync(`/proc/sys/net/ipv6/conf/${linkName}/accept_ra`, "1");
   });
-  const gateway = gatewayOf(address);
+  const ipv6 = [
+    `address add ${address.ipv6}/128 dev ${linkName} nodad`,
+    // as networkd does it: 1024 is the kernel's own, and an equal route there would stop its advertisement from being taken
+    `route add ::/0 via ${ROUTER_IPV6} dev ${linkName} metric 512`,
+  ];
   ipBatch(netnsPath, [
     `address add ${address.ipv4}/${address.prefixLength} dev ${linkName}`,
     `link set ${linkName} up`,
-    `address add ${address.ipv6}/128 dev ${linkName} nodad`,
-    `route add default via ${gateway} dev ${linkName}`,
-    `route add ::/0 via ${ROUTER_IPV6} dev ${linkName} metric 1024`,
+    `route add default via ${gatewayOf(address)} dev ${linkName}`,
+    ...(address.ipv6 === undefined ? [] : ipv6),
   ]);
 }
 
@@ -97,12 +100,4 @@ export function addDockerContainer(nodeNetns: string, containerNetns: string, co
     `route add default via ${DOCKER.bridgeIpv4}`,
     `route add ::/0 via ${DOCKER.bridgeIpv6}`,
   ]);
-}
-
-/** True when a link of that name is in the namespace. */
-export function hasLink(netnsPath: string, linkName: string): boolean {
-  return inNetns(
-    netnsPath,
-    () => existsSync("/proc/sys/net/ipv4/conf") && readdirSync("/proc/sys/net/ipv4/conf").includes(linkName),
-  );
 }

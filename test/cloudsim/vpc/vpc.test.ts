@@ -4,7 +4,7 @@ import { parseMac } from "../../../common/ids.ts";
 import { Cidr, IpAddress } from "../../../common/ip.ts";
 import { ping, Sink, sendForged, tcpAsk, tcpEcho } from "../probe/index.ts";
 import { ipBatch } from "./commands.ts";
-import { buildVpc, EXT, formatRisen, HOSTILE, type Place, risen, type Vpc } from "./index.ts";
+import { buildVpc, EXT, formatRisen, HOSTILE, type Place, risen, runIn, type Vpc } from "./index.ts";
 
 const address = (text: string) => IpAddress.parse(text);
 const ETH0 = "eni-a0" as InterfaceId;
@@ -132,4 +132,29 @@ test("the router carries what is sent by way of fe80:ec2::1, as AWS's does", asy
   ipBatch(node.netnsPath, [`route add ${other}/128 via fe80:ec2::1 dev eth0 metric 1`]);
   expect(await ping(node.netnsPath, { to: address(other) })).toBe(true);
   ipBatch(node.netnsPath, [`route del ${other}/128 via fe80:ec2::1 dev eth0 metric 1`]);
+});
+
+test("an interface comes and goes with its link, its address and its counters; a second cloud is another world", async () => {
+  using other = buildVpc({ ...vpc.spec, id: "vpcother" });
+  const place = other.addNode({ name: "node-a", profile: HOSTILE });
+  const port = {
+    interfaceId: ETH0,
+    mac: parseMac("02:00:00:00:00:10"),
+    subnetId: "subnet-a" as SubnetId,
+    instance: "node-a",
+    linkName: "eth0",
+  };
+  const counter = "source-check eth0 node-a ipv4";
+  for (const _ of ["first", "again"]) {
+    other.plug(port);
+    other.deliver(ETH0, [Cidr.parse("10.0.0.10")]);
+    other.boot("node-a", "eth0", { ipv4: address("10.0.0.10") });
+    expect(other.counters().get(counter)).toBe(0);
+    expect(await ping(place.netnsPath, { to: address("10.0.0.1") })).toBe(true);
+    expect(await ping(place.netnsPath, { to: address("10.0.9.9"), timeoutMs: 50 })).toBe(false);
+    other.unplug(ETH0);
+    other.unplug(ETH0);
+    expect(other.counters().has(counter)).toBe(false);
+    expect(() => runIn(place.netnsPath, ["ip", "link", "show", "eth0"])).toThrow("does not exist");
+  }
 });

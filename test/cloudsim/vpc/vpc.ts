@@ -78,7 +78,7 @@ export class Vpc implements DataPlane, Disposable {
   }
 
   /** Configures an instance's primary interface as its DHCP client would. */
-  boot(instance: string, linkName: string, address: { ipv4: IpAddress; ipv6: IpAddress }): void {
+  boot(instance: string, linkName: string, address: { ipv4: IpAddress; ipv6?: IpAddress }): void {
     const subnet = this.spec.subnets.find((candidate) => candidate.ipv4.contains(address.ipv4));
     if (subnet === undefined) throw new RangeError(`${address.ipv4} is in no subnet of ${this.spec.id}`);
     bootPrimary(this.#place(instance).netnsPath, linkName, {
