@@ -208,7 +208,6 @@ export class Daemon {
 
   private async restoreEverything(): Promise<readonly string[]> {
     this.endLostLeases();
-    this.adoption.removeForeignAddresses();
     const written = await this.adoption.applyHost();
     const routes = this.adoption.restoreJournal();
     const state = readPodsState(this.deps.kernel);
@@ -265,6 +264,8 @@ export class Daemon {
   }
 
   private podLinkGone(linkName: string): void {
+    // the news may be of an earlier link of that name, whose place this attachment's new one has taken
+    if (this.deps.kernel.host.links.find(linkName) !== undefined) return;
     const lease = this.book.linkGone(linkName);
     if (lease === undefined) return;
     const { kernel, log } = this.deps;
