@@ -24,6 +24,8 @@ export type AttachedLink = { readonly hostIndex: number; readonly podIndex: numb
 export function attach(deps: ApplyDeps, network: PodNetwork, lease: Lease, netns: OpenNetns): AttachedLink {
   const { kernel, points } = deps;
   const { hostName, hostMac, podMac } = network.link;
+  // what does not fit an alias is refused before there is anything to undo
+  const alias = aliasOf(lease, "made");
   points.reach("add.pair");
   const { hostIndex, podIndex } = kernel.host.links.createPair({
     hostName,
@@ -34,7 +36,7 @@ export function attach(deps: ApplyDeps, network: PodNetwork, lease: Lease, netns
     podNetnsFd: netns.fd,
   });
   points.reach("add.alias");
-  kernel.host.links.change(hostIndex, { alias: aliasOf(lease, "made") });
+  kernel.host.links.change(hostIndex, { alias });
   configureEnd(kernel.host, network.host, hostIndex, (what) => points.reach(`add.host.${what}`));
   netns.run((stack) => {
     ignoring(["ENODEV"], () => stack.links.change("lo", { up: true }));

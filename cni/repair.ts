@@ -9,7 +9,10 @@ import type { Link, LinkChange } from "../common/kernel/links.ts";
 import type { NetworkStack } from "../common/kernel/netns.ts";
 import type { NftElement } from "../common/kernel/nft.ts";
 import { isSameRoute, type Route } from "../common/kernel/routes.ts";
-import type { EndOfPair, PodNetwork } from "./pod-network.ts";
+import type { Lease } from "./ipam.ts";
+import { formatLeaseAlias } from "./lease-alias.ts";
+import { podLink } from "./pod-link.ts";
+import { type EndOfPair, planPodNetwork } from "./pod-network.ts";
 
 /** What is looked at for all pods together. */
 export type PodsState = { readonly routes: readonly Route[]; readonly genuine: ReadonlySet<string> };
@@ -28,18 +31,15 @@ export function readPodsState(kernel: Kernel): PodsState {
  * Gives what it wrote, for people; a second call writes nothing. Does nothing when the link is gone. Throws KernelError.
  * `state` may be shared by repairs of one moment.
  */
-export function repair(
-  kernel: Kernel,
-  network: PodNetwork,
-  state: PodsState = readPodsState(kernel),
-): string[] {
+export function repair(kernel: Kernel, lease: Lease, state: PodsState = readPodsState(kernel)): string[] {
+  const network = planPodNetwork(lease);
   const link = kernel.host.links.find(network.link.hostName);
   if (link === undefined) return [];
   const genuine = network.genuine.filter((element) => !state.genuine.has(genuineName(element)));
   if (genuine.length > 0) kernel.nft.change(genuine.map((element) => ({ op: "add", element })));
   return [
     ...repairSysctls(kernel.host, network.host),
-    ...repairLink(kernel.host, link, network),
+    ...repairLink(kernel.host, link, lease),
     ...repairEnd(kernel.host, network.host, link.index, state.routes),
     ...genuine.map((element) => `nft ${genuineName(element)}`),
   ].map((what) => `${link.name}: ${what}`);
@@ -54,9 +54,13 @@ function repairSysctls(host: NetworkStack, end: EndOfPair): string[] {
   });
 }
 
-function repairLink(host: NetworkStack, link: Link, { link: { hostMac } }: PodNetwork): string[] {
+function repairLink(host: NetworkStack, link: Link, lease: Lease): string[] {
+  const { hostMac } = podLink(lease.attachment);
+  // without its alias the lease would be forgotten by the next start
+  const alias = formatLeaseAlias({ ...lease, state: "ready" });
   const change: LinkChange = {
     ...(link.up ? {} : { up: true }),
+    ...(link.alias === alias ? {} : { alias }),
     ...(link.mac === hostMac ? {} : { mac: hostMac }),
   };
   if (Object.keys(change).length === 0) return [];

@@ -16,6 +16,8 @@ export type Config = {
   readonly conflistDir: string | undefined;
   /** Loopback address and port of /healthz, /metrics and /pool. */
   readonly inspect: { readonly host: string; readonly port: number };
+  /** How long an ADD waits for an address, in milliseconds. */
+  readonly addWaitMs: number;
   readonly logLevel: LogLevel;
   /** A file of settings (JSON or ConfigMap `data`); undefined means the defaults. */
   readonly settingsPath: string | undefined;
@@ -28,6 +30,9 @@ export type Config = {
   /** For tests: dies by SIGKILL when that write is reached for the nth time. */
   readonly crashAt: { readonly point: string; readonly hit: number } | undefined;
 };
+
+/** Below the plugin's own 90 s, so that the reason reaches the runtime. */
+const ADD_WAIT_MAX_MS = 85_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -55,6 +60,12 @@ export const CONFIG_VARIABLES: readonly ConfigVariable[] = [
     name: "CAUSEWAY_INSPECT",
     fallback: "127.0.0.1:9197",
     meaning: "Loopback address of `/healthz`, `/metrics` and `/pool`; port 0 takes a free one.",
+  },
+  {
+    name: "CAUSEWAY_ADD_WAIT_MS",
+    fallback: "80000",
+    meaning:
+      "How long an ADD waits for an address, in milliseconds: at most 85000, as the plugin itself gives up after 90 s.",
   },
   { name: "CAUSEWAY_LOG_LEVEL", fallback: "info", meaning: `One of ${LOG_LEVELS.join(", ")}.` },
   {
@@ -114,6 +125,7 @@ export function readConfig(environment: Environment = process.env): Config {
     socketPath: socketPath(text("CAUSEWAY_SOCKET"), problems),
     conflistDir: text("CAUSEWAY_CONFLIST_DIR") === "none" ? undefined : text("CAUSEWAY_CONFLIST_DIR"),
     inspect: listenAddress(text("CAUSEWAY_INSPECT"), problems),
+    addWaitMs: milliseconds(text("CAUSEWAY_ADD_WAIT_MS"), problems),
     logLevel: oneOf("CAUSEWAY_LOG_LEVEL", LOG_LEVELS),
     settingsPath: optional("CAUSEWAY_SETTINGS"),
     cloudApi: withoutUndefined({
@@ -151,6 +163,12 @@ function listenAddress(value: string, problems: string[]): { host: string; port:
     return { host: "127.0.0.1", port: 0 };
   }
   return { host: (match[1] ?? "").replace(/[[\]]/g, ""), port };
+}
+
+function milliseconds(value: string, problems: string[]): number {
+  if (!/^\d{1,5}$/.test(value) || Number(value) > ADD_WAIT_MAX_MS)
+    problems.push(`CAUSEWAY_ADD_WAIT_MS=${value} is not a number of milliseconds up to ${ADD_WAIT_MAX_MS}`);
+  return Number(value);
 }
 
 function crashPoint(value: string, problems: string[]): Config["crashAt"] {

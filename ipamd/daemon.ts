@@ -5,6 +5,7 @@
 import path from "node:path";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import { supportedVersions } from "../cni/command.ts";
+import { parseLeaseAlias } from "../cni/lease-alias.ts";
 import { podLink } from "../cni/pod-link.ts";
 import { planPodNetwork } from "../cni/pod-network.ts";
 import { readPodsState, repair } from "../cni/repair.ts";
@@ -120,7 +121,11 @@ export class Daemon {
       await removeStaleConflist({ folder: config.conflistDir, bootId: kernel.bootId });
     }
     // the socket is claimed first: a second daemon must not touch the kernel
-    const verbs = buildVerbs({ kernel, points, ipam: this.book, desk: this.desk, bornAt: this.bornAt }, log);
+    const verbs = buildVerbs(
+      { kernel, points, ipam: this.book, desk: this.desk, bornAt: this.bornAt },
+      log,
+      config.addWaitMs,
+    );
     const recovered = Promise.withResolvers<void>();
     this.server = await CniServer.start({
       path: config.socketPath,
@@ -206,7 +211,7 @@ export class Daemon {
     const written = await this.adoption.applyHost();
     const routes = this.adoption.restoreJournal();
     const state = readPodsState(this.deps.kernel);
-    const pods = this.book.ready().flatMap((lease) => repair(this.deps.kernel, planPodNetwork(lease), state));
+    const pods = this.book.ready().flatMap((lease) => repair(this.deps.kernel, lease, state));
     return [...written, ...routes, ...pods];
   }
 
@@ -239,7 +244,7 @@ export class Daemon {
         everything: () => this.restoreEverything(),
         podLink: (name) => {
           const lease = this.book.findByLink(name);
-          return lease === undefined ? [] : repair(kernel, planPodNetwork(lease));
+          return lease === undefined ? [] : repair(kernel, lease);
         },
         podLinkGone: (name) => this.podLinkGone(name),
         linkAppeared: () => this.reconciler.kickFresh(),
@@ -251,6 +256,7 @@ export class Daemon {
           const lease = this.book.findByLink(link.name);
           // the kernel tells of a link's birth late: down and without an alias is how it was then
           if (lease === undefined || link.alias === undefined) return false;
+          if (parseLeaseAlias(link.alias) === undefined) return true;
           return !link.up || link.mac !== podLink(lease.attachment).hostMac;
         },
       },
@@ -258,6 +264,8 @@ export class Daemon {
   }
 
   private podLinkGone(linkName: string): void {
+    // the news may be of an earlier link of that name, whose place this attachment's new one has taken
+    if (this.deps.kernel.host.links.find(linkName) !== undefined) return;
     const lease = this.book.linkGone(linkName);
     if (lease === undefined) return;
     const { kernel, log } = this.deps;

@@ -5,11 +5,8 @@ import { podResult } from "../cni/result.ts";
 import type { Logger } from "../common/log.ts";
 import { leaseFields } from "./lease-book.ts";
 
-/** How long an ADD waits for an address: below the shim's 90 s, so that the reason reaches the runtime. */
-const ADD_WAIT_MS = 80_000;
-
-/** The CNI verbs that this daemon serves. */
-export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number = ADD_WAIT_MS): Verbs {
+/** The CNI verbs that this daemon serves. An ADD waits `addWaitMs` for an address. */
+export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number): Verbs {
   return {
     ADD: async (request, signal) => {
       const { attachment, netns, pod } = request;

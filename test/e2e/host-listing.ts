@@ -1,5 +1,5 @@
 /** A node's network as `ip` and `nft` print it, for comparing a host before a damage and after its repair. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { inNetns } from "../cloudsim/probe/index.ts";
 import { runIn } from "../cloudsim/vpc/commands.ts";
 
@@ -60,6 +60,8 @@ type Listed = {
 
 function listParameters(netnsPath: string): string[] {
   return inNetns(netnsPath, () =>
-    PARAMETERS.map((path) => `${path} ${readFileSync(`/proc/sys/net/${path}`, "utf8").trim()}`),
+    PARAMETERS.map((name) => `/proc/sys/net/${name}`)
+      .filter((path) => existsSync(path))
+      .map((path) => `${path} ${readFileSync(path, "utf8").trim()}`),
   );
 }

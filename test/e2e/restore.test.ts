@@ -162,69 +162,72 @@ const flushTables = (...tables: number[]) => {
     );
 };
 
+/** What others do to a host, by what the daemon restores then. */
+const DAMAGES: readonly { readonly name: string; readonly damage: () => void }[] = [
+  { name: "aws-29: rules that networkd removed as foreign", damage: deleteForeignRules },
+  { name: "all rules of both families", damage: flushRules },
+  { name: "flushed tables of uplinks", damage: () => flushTables(4101, 4102) },
+  { name: "the flushed table of pods", damage: () => flushTables(4100) },
+  { name: "its deleted nft table", damage: () => nft("delete table inet causeway") },
+  { name: "a flushed chain", damage: () => nft("flush chain inet causeway", firstChain()) },
+  { name: "the emptied map of units", damage: () => nft("flush map inet causeway uplink4") },
+  { name: "the emptied set of genuine pairs", damage: () => nft("flush set inet causeway genuine6") },
+  {
+    name: "aws-29: a secondary uplink set down and up",
+    damage: () => ip("link set eth1 down", "link set eth1 up"),
+  },
+  { name: "a secondary uplink set down", damage: () => ip("link set eth1 down") },
+  {
+    name: "aws-29: the primary uplink set down and up, and configured by its DHCP client",
+    damage: () =>
+      ip(
+        "link set eth0 down",
+        "link set eth0 up",
+        `address add ${node.addresses.ipv6}/128 dev eth0 nodad`,
+        "route add default via 10.0.0.1 dev eth0",
+        `route add ::/0 via ${ROUTER_IPV6} dev eth0 metric 1024`,
+      ),
+  },
+  { name: "an uplink whose group was reset", damage: () => ip("link set eth1 group default") },
+  {
+    name: "a pod's link set down and up",
+    damage: () => ip(`link set ${far.hostLink} down`, `link set ${far.hostLink} up`),
+  },
+  { name: "a pod's link set down", damage: () => ip(`link set ${far.hostLink} down`) },
+  {
+    name: "aws-33: a pod's address that a host link has got",
+    damage: () => ip(`address add ${far.ipv4}/24 dev eth1`),
+  },
+  {
+    name: "a pod's removed route",
+    damage: () => ip(`route delete ${far.ipv4}/32 dev ${far.hostLink} table 4100`),
+  },
+  {
+    name: "a pod's removed neighbour",
+    damage: () => ip(`neighbour delete ${far.ipv4} dev ${far.hostLink}`),
+  },
+  {
+    name: "a pod's IPv6 gateway address",
+    damage: () => ip(`address flush dev ${far.hostLink} scope link`),
+  },
+  {
+    name: "oth-59: a pod link's rewritten hardware address",
+    damage: () => ip(`link set ${far.hostLink} address 02:00:00:00:be:ef`),
+  },
+  {
+    name: "aws-30: what a DHCP client does to a secondary uplink",
+    damage: () => {
+      ip("address add 10.0.0.99/24 dev eth1", "route add default via 10.0.0.1 dev eth1 metric 512 onlink");
+      flushTables(4102);
+    },
+  },
+  { name: "rp_filter of an uplink", damage: () => sysctl("net.ipv4.conf.eth1.rp_filter=1") },
+  { name: "forwarding of IPv4", damage: () => sysctl("net.ipv4.ip_forward=0") },
+  { name: "forwarding of IPv6", damage: () => sysctl("net.ipv6.conf.all.forwarding=0") },
+];
+
 describe("within a second the daemon restores", () => {
-  it.each<{ name: string; damage: () => void }>([
-    { name: "aws-29: rules that networkd removed as foreign", damage: deleteForeignRules },
-    { name: "all rules of both families", damage: flushRules },
-    { name: "flushed tables of uplinks", damage: () => flushTables(4101, 4102) },
-    { name: "the flushed table of pods", damage: () => flushTables(4100) },
-    { name: "its deleted nft table", damage: () => nft("delete table inet causeway") },
-    { name: "a flushed chain", damage: () => nft("flush chain inet causeway", firstChain()) },
-    { name: "the emptied map of units", damage: () => nft("flush map inet causeway uplink4") },
-    { name: "the emptied set of genuine pairs", damage: () => nft("flush set inet causeway genuine6") },
-    {
-      name: "aws-29: a secondary uplink set down and up",
-      damage: () => ip("link set eth1 down", "link set eth1 up"),
-    },
-    { name: "a secondary uplink set down", damage: () => ip("link set eth1 down") },
-    {
-      name: "aws-29: the primary uplink set down and up, and configured by its DHCP client",
-      damage: () =>
-        ip(
-          "link set eth0 down",
-          "link set eth0 up",
-          `address add ${node.addresses.ipv6}/128 dev eth0 nodad`,
-          "route add default via 10.0.0.1 dev eth0",
-          `route add ::/0 via ${ROUTER_IPV6} dev eth0 metric 1024`,
-        ),
-    },
-    { name: "an uplink whose group was reset", damage: () => ip("link set eth1 group default") },
-    {
-      name: "a pod's link set down and up",
-      damage: () => ip(`link set ${far.hostLink} down`, `link set ${far.hostLink} up`),
-    },
-    { name: "a pod's link set down", damage: () => ip(`link set ${far.hostLink} down`) },
-    {
-      name: "aws-33: a pod's address that a host link has got",
-      damage: () => ip(`address add ${far.ipv4}/24 dev eth1`),
-    },
-    {
-      name: "a pod's removed route",
-      damage: () => ip(`route delete ${far.ipv4}/32 dev ${far.hostLink} table 4100`),
-    },
-    {
-      name: "a pod's removed neighbour",
-      damage: () => ip(`neighbour delete ${far.ipv4} dev ${far.hostLink}`),
-    },
-    {
-      name: "a pod's IPv6 gateway address",
-      damage: () => ip(`address flush dev ${far.hostLink} scope link`),
-    },
-    {
-      name: "oth-59: a pod link's rewritten hardware address",
-      damage: () => ip(`link set ${far.hostLink} address 02:00:00:00:be:ef`),
-    },
-    {
-      name: "aws-30: what a DHCP client does to a secondary uplink",
-      damage: () => {
-        ip("address add 10.0.0.99/24 dev eth1", "route add default via 10.0.0.1 dev eth1 metric 512 onlink");
-        flushTables(4102);
-      },
-    },
-    { name: "rp_filter of an uplink", damage: () => sysctl("net.ipv4.conf.eth1.rp_filter=1") },
-    { name: "forwarding of IPv4", damage: () => sysctl("net.ipv4.ip_forward=0") },
-    { name: "forwarding of IPv6", damage: () => sysctl("net.ipv6.conf.all.forwarding=0") },
-  ])("$name", ({ damage }) => expectRestored(damage), 15_000);
+  for (const { name, damage } of DAMAGES) it(name, () => expectRestored(damage), 15_000);
 });
 
 describe("an adversary that removes what is restored, every 100 ms", () => {
