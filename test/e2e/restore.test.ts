@@ -185,7 +185,7 @@ const DAMAGES: readonly { readonly name: string; readonly damage: () => void }[]
         "link set eth0 up",
         `address add ${node.addresses.ipv6}/128 dev eth0 nodad`,
         "route add default via 10.0.0.1 dev eth0",
-        `route add ::/0 via ${ROUTER_IPV6} dev eth0 metric 1024`,
+        `route add ::/0 via ${ROUTER_IPV6} dev eth0 metric 512`,
       ),
   },
   { name: "an uplink whose group was reset", damage: () => ip("link set eth1 group default") },
