@@ -14,6 +14,7 @@ import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import { ignoring } from "../common/kernel/errors.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
+import { trimMemory } from "../common/kernel/libc.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
 import type { Logger } from "../common/log.ts";
 import type { Metrics } from "../common/metrics.ts";
@@ -284,6 +285,7 @@ export class Daemon {
     await Promise.race([this.reconciler.initialised, aborted]);
     if (this.stopping.signal.aborted) return;
     log.info({ slots: this.uplinks.list().map(({ slot }) => slot) }, "ready for pods");
+    trimMemory();
     while (config.conflistDir !== undefined && !this.stopping.signal.aborted) {
       try {
         const written = await writeConflist({ folder: config.conflistDir, bootId: kernel.bootId }, versions);

@@ -140,3 +140,18 @@ export function pollReadable(fd: number, onReadable: () => void): { close(): voi
     },
   };
 }
+
+/** Gives memory that is free in the C library back to the system (malloc_trim(3), glibc); does nothing where it does not exist. */
+export function trimMemory(): void {
+  mallocTrim?.(0);
+}
+
+const mallocTrim = findMallocTrim();
+
+function findMallocTrim(): ((pad: number) => number) | undefined {
+  try {
+    return libc.func("int malloc_trim(size_t pad)");
+  } catch {
+    return undefined;
+  }
+}

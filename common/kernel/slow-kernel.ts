@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import type { IpAddress } from "../ip.ts";
 import { KernelError } from "./errors.ts";
 import type { SlowKernel } from "./kernel.ts";
+import { trimMemory } from "./libc.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
 import type { OwnPorts } from "./own-ports.ts";
 import type { SlowAnswer, SlowJob, SlowRequest, SlowStart } from "./slow-protocol.ts";
@@ -99,7 +100,7 @@ export class WorkerKernel implements SlowKernel {
     worker.unref();
     this.idle = setTimeout(() => {
       this.worker = undefined;
-      void worker.terminate();
+      void worker.terminate().then(trimMemory);
     }, IDLE_MS).unref();
   }
 
