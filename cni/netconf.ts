@@ -3,7 +3,7 @@
  * objects"). Unknown keys are kept: they belong to the runtime or to other plugins of the chain. Messages never carry the text of the
  * configuration, which may hold other plugins' secrets; only the well-known key that is wrong is quoted.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { CniError } from "./errors.ts";
 
 /** Same pattern for network names and container ids (libcni, pkg/utils). */

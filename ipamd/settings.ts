@@ -1,7 +1,7 @@
 /**
  * Settings: what an operator tunes, in one typed schema. Keys are kebab-case and mean what amazon-vpc-cni users know, where it has them.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { Cidr, type Family, mergeCidrs } from "../common/ip.ts";
 
 export type Settings = {

@@ -14,12 +14,18 @@ const workerFile = new URL(
   import.meta.url,
 );
 
-/** Blocking kernel work on a thread of its own, which starts with the first job. */
+/** A thread without a job costs 12 MB: it ends after this long, and the next job starts another (about 50 ms, for which nobody waits). */
+const IDLE_MS = 5_000;
+
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32, stackSizeMb: 1 } as const;
+
+/** Blocking kernel work on a thread of its own, which is there while there are jobs. */
 export class WorkerKernel implements SlowKernel {
   private readonly own: OwnPorts;
   private readonly start: SlowStart;
   private readonly waiting = new Map<number, Settle>();
   private worker: Promise<Worker> | undefined;
+  private idle: NodeJS.Timeout | undefined;
   private lastId = 0;
   private closed = false;
 
@@ -41,14 +47,17 @@ export class WorkerKernel implements SlowKernel {
   /** Ends the thread; jobs that wait, and later ones, are rejected. Repeatable. */
   async close(): Promise<void> {
     this.closed = true;
+    clearTimeout(this.idle);
     const worker = await this.worker?.catch(() => undefined);
     await worker?.terminate();
   }
 
   private async run(job: SlowJob): Promise<number> {
     if (this.closed) throw new KernelError("EBADF", "the thread for slow kernel work was closed");
+    clearTimeout(this.idle);
     this.worker ??= this.startWorker();
     const worker = await this.worker;
+    clearTimeout(this.idle);
     this.lastId += 1;
     const request: SlowRequest = { id: this.lastId, job };
     const { promise, resolve, reject } = Promise.withResolvers<number>();
@@ -62,7 +71,7 @@ export class WorkerKernel implements SlowKernel {
   /** Resolves when the thread's ports are known as ours: no event of its work can be taken for somebody else's. */
   private startWorker(): Promise<Worker> {
     const { promise, resolve, reject } = Promise.withResolvers<Worker>();
-    const worker = new Worker(workerFile, { workerData: this.start });
+    const worker = new Worker(workerFile, { workerData: this.start, resourceLimits: WORKER_LIMITS });
     worker.on("message", (answer: SlowAnswer) => {
       if (answer.kind === "ready") {
         this.own.add(NETLINK_ROUTE, answer.routePort);
@@ -75,6 +84,8 @@ export class WorkerKernel implements SlowKernel {
     const end = (cause?: unknown) => {
       const error = new KernelError("EIO", "the thread for slow kernel work ended", { cause });
       reject(error);
+      // another has taken its place: the jobs that wait are that one's
+      if (this.worker !== undefined && this.worker !== promise) return;
       this.worker = undefined;
       for (const { reject: rejectJob } of this.waiting.values()) rejectJob(error);
       this.waiting.clear();
@@ -84,10 +95,18 @@ export class WorkerKernel implements SlowKernel {
     return promise;
   }
 
+  private rest(worker: Worker): void {
+    worker.unref();
+    this.idle = setTimeout(() => {
+      this.worker = undefined;
+      void worker.terminate();
+    }, IDLE_MS).unref();
+  }
+
   private settle(worker: Worker, answer: Exclude<SlowAnswer, { kind: "ready" }>): void {
     const settle = this.waiting.get(answer.id);
     this.waiting.delete(answer.id);
-    if (this.waiting.size === 0) worker.unref();
+    if (this.waiting.size === 0) this.rest(worker);
     if (answer.kind === "done") settle?.resolve(answer.removed);
     else settle?.reject(new KernelError(answer.code, answer.message));
   }
