@@ -73,6 +73,25 @@ describe("the documentation", () => {
   });
 });
 
+describe("docs/operations.md", () => {
+  const code = tracked
+    .filter((file) => /^(ipamd|providers)\/.*\.ts$/.test(file) && !file.endsWith(".test.ts"))
+    .map(read)
+    .join("\n");
+  /** What is in backticks in the first cell of each row under a heading. */
+  const firstCells = (heading: string): string[] => {
+    const [, section = ""] = read("docs/operations.md").split(`\n## ${heading}\n`);
+    const rows = (section.split("\n## ")[0] ?? "").split("\n").filter((line) => line.startsWith("| `"));
+    return rows.flatMap((row) => (row.split(" | ")[0] ?? "").match(/`[^`]+`/g) ?? []);
+  };
+
+  it.each(["Logs", "Metrics and the pool"])("names under %s only what the code says", (heading) => {
+    const named = firstCells(heading).map((text) => text.replaceAll("`", ""));
+    expect(named.length).toBeGreaterThan(4);
+    expect(named.filter((text) => !code.includes(`"${text}"`))).toEqual([]);
+  });
+});
+
 describe("docs/field-cases.md", () => {
   const text = read("docs/field-cases.md");
   const rows = [
