@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { SubnetId } from "../../common/ids.ts";
 import { Cidr, type IpAddress } from "../../common/ip.ts";
 import type { RawSettings } from "../../ipamd/settings.ts";
@@ -17,6 +18,7 @@ import type { NetworkSpec } from "../cloudsim/data-plane.ts";
 import { buildVpc, type NodeProfile, type Place, type Vpc } from "../cloudsim/vpc/index.ts";
 import { DaemonProcess } from "./daemon-process.ts";
 import { serveInNetns } from "./listen-in.ts";
+import { readPoolPage } from "./pool-page.ts";
 import { type AddedSandbox, Runtime } from "./runtime.ts";
 
 /** Two zones with a subnet each, dual stack. */
@@ -194,6 +196,18 @@ export class ClusterNode {
       ...environment,
     });
     return this.daemon;
+  }
+
+  /** Resolves once a pod could be served without waiting. Throws at the deadline. */
+  async poolHasFree(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const { uplinks } = await readPoolPage(this.place.netnsPath, INSPECT_PORT);
+      if (uplinks.some(({ families }) => families.every(({ free }) => free > 0))) return;
+      if (performance.now() >= deadline)
+        throw new Error(`${this.name} has no free address after ${timeoutMs} ms`);
+      await delay(20);
+    }
   }
 
   /** A new pod by the real plugin. */

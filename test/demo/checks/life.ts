@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { unitsOf } from "../../cloudsim/aws/model/resources.ts";
 import { TcpFlow } from "../../cloudsim/probe/index.ts";
 import { INSPECT_PORT } from "../../cluster/cluster.ts";
-import { fetchIn } from "../../cluster/fetch-in.ts";
+import { readPoolPage } from "../../cluster/pool-page.ts";
 import type { Check } from "../check.ts";
 import { addressOf, ECHO_PORT, endpoints, type Host, type World } from "../world.ts";
 
@@ -92,14 +92,8 @@ class Flow {
   }
 }
 
-type PoolView = {
-  readonly uplinks: readonly { readonly interfaceId: string; readonly units: readonly string[] }[];
-  readonly leases: readonly { readonly addresses: readonly string[]; readonly slot: number }[];
-};
-
 async function compareWithCloud(world: World, node: World["nodes"][number]): Promise<string[]> {
-  const { body } = await fetchIn(node.host.netnsPath, INSPECT_PORT, "/pool");
-  const view = JSON.parse(body) as PoolView;
+  const view = await readPoolPage(node.host.netnsPath, INSPECT_PORT);
   const failures: string[] = [];
   for (const uplink of view.uplinks) {
     const cloud = world.cluster.ec2.account.interfaces.get(uplink.interfaceId as never);
