@@ -147,8 +147,9 @@ function free(input: PlanInput, slot: number, family: Family): number {
 }
 
 function room(input: PlanInput, carrier: CloudInterface, family: Family): number {
-  const used = [...carrier.units, ...carrier.foreignUnits].filter((unit) => unit.family === family).length;
-  return Math.max(0, input.capabilities.unitsPerInterface[family] - used);
+  const units = [...carrier.units, ...carrier.foreignUnits].filter((unit) => unit.family === family).length;
+  const own = family === 6 ? carrier.own.filter((address) => address.family === 6).length : 0;
+  return Math.max(0, input.capabilities.unitsPerInterface[family] - units - own);
 }
 
 function single(family: Family, count: number): UnitRequest {

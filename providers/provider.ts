@@ -24,7 +24,7 @@ export type Capabilities = {
   /** Network cards that can carry pods. Others are in `skippedCards`, with the reason. */
   readonly cards: readonly { readonly index: number; readonly interfacesMax: number }[];
   readonly skippedCards: readonly { readonly index: number; readonly reason: string }[];
-  /** Units of one family on one interface, the interface's own address not counted. */
+  /** Units of one family on one interface: of IPv4 beside the interface's own address, of IPv6 with any that it has of its own. */
   readonly unitsPerInterface: Readonly<Record<Family, number>>;
   /** Prefix lengths that can be had, smallest unit first: AWS [32, 28] and [128, 80]. */
   readonly unitLengths: Readonly<Record<Family, readonly number[]>>;

@@ -11,7 +11,7 @@ describe("readCapabilities()", () => {
         Ipv6Supported: true,
       },
     });
-    expect(capabilities.unitsPerInterface).toEqual({ 4: 9, 6: 9 });
+    expect(capabilities.unitsPerInterface).toEqual({ 4: 9, 6: 10 });
     expect(capabilities.cards).toEqual([{ index: 0, interfacesMax: 3 }]);
   });
 

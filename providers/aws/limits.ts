@@ -17,7 +17,7 @@ export function readCapabilities(info: InstanceTypeInfo): Capabilities {
     skippedCards: judged.flatMap((card) => ("reason" in card ? [card] : [])),
     unitsPerInterface: {
       4: Math.max(0, (network?.Ipv4AddressesPerInterface ?? 1) - 1),
-      6: Math.max(0, ipv6Slots - 1),
+      6: ipv6Slots,
     },
     unitLengths: unitLengths(info),
     canAddInterfaces: true,

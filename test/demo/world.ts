@@ -54,6 +54,9 @@ export const ECHO_PORT = 8080;
 export const LINK_MTU_BYTES = 1500;
 export const INTERNET_MTU_BYTES = 1400;
 
+/** Short, so that measuring ADD and DEL does not run out of addresses. */
+export const DEMO_SETTINGS = { "ip-cooldown-period": "2" } as const;
+
 const PEER = { ipv4: "10.0.9.9", ipv6: "2001:db8:a:9::9" } as const;
 const ZONES = ["eu-west-1a", "eu-west-1b"] as const;
 
@@ -135,7 +138,7 @@ async function startNode(cluster: Cluster, index: number): Promise<ClusterNode> 
     profile: { ...HOSTILE, forward: index % 2 === 0 ? "drop" : "accept" },
   });
   await addPodInterface(cluster, node, index);
-  await node.startDaemon();
+  await node.startDaemon("ready for pods", {}, DEMO_SETTINGS);
   return node;
 }
 

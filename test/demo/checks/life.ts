@@ -5,7 +5,7 @@ import { TcpFlow } from "../../cloudsim/probe/index.ts";
 import { INSPECT_PORT } from "../../cluster/cluster.ts";
 import { readPoolPage } from "../../cluster/pool-page.ts";
 import type { Check } from "../check.ts";
-import { addressOf, ECHO_PORT, endpoints, type Host, type World } from "../world.ts";
+import { addressOf, DEMO_SETTINGS, ECHO_PORT, endpoints, type Host, type World } from "../world.ts";
 
 export const lifeChecks: readonly Check[] = [
   {
@@ -16,7 +16,7 @@ export const lifeChecks: readonly Check[] = [
       try {
         for (const { node } of world.nodes) {
           await node.daemon?.stop("SIGKILL");
-          await node.startDaemon("ready for pods");
+          await node.startDaemon("ready for pods", {}, DEMO_SETTINGS);
         }
         await delay(50);
       } finally {
