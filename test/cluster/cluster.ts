@@ -5,7 +5,6 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo, Server } from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SubnetId } from "../../common/ids.ts";
@@ -74,7 +73,8 @@ export class Cluster implements AsyncDisposable {
     this.ec2 = ec2;
     this.doors = doors;
     this.servers = servers;
-    this.folder = mkdtempSync(path.join(tmpdir(), "causeway-"));
+    // in the private /run, so that nothing is left on the machine, whatever ends us
+    this.folder = mkdtempSync("/run/cluster-");
   }
 
   /** The cloud, without a node. Call from inside namespaces of your own (test/in-namespaces.sh). */

@@ -56,14 +56,21 @@ export function median(values: readonly number[]): number {
 
 /** Where to look in a world that is kept. */
 export function printTour(world: World): void {
-  const node = world.nodes[0]?.host.netnsPath.split("/").at(-1);
-  const pod = world.nodes[0]?.pods[0]?.netnsPath.split("/").at(-1);
+  const name = (netnsPath: string | undefined) => netnsPath?.split("/").at(-1);
+  const node = name(world.nodes[0]?.host.netnsPath);
+  const pod = name(world.nodes[0]?.pods[0]?.netnsPath);
   console.log(`
-  Everything is up. From another terminal:
-    sudo nsenter -t ${process.pid} -n -m ip netns                                    the places
-    sudo nsenter -t ${process.pid} -n -m ip netns exec ${node} ip rule               a node's rules
-    sudo nsenter -t ${process.pid} -n -m ip netns exec ${node} nft list table inet causeway
-    sudo nsenter -t ${process.pid} -n -m ip -n ${node} route show table 4100         the journal
-    sudo nsenter -t ${process.pid} -n -m ip netns exec ${pod} ping 10.0.9.9          a pod
+  Everything is up. For a shell inside, from another terminal, as root:
+
+    nsenter --all --target "$(pgrep --newest --full test/demo/main.ts)" sh
+
+  and there, for example:
+
+    ip netns                                                      every place
+    ip -n ${node} rule                                     a node's rules
+    ip -n ${node} route show table 4100                    its journal
+    ip netns exec ${node} nft list table inet causeway     marks, SNAT, genuine sources
+    ip netns exec ${pod} ping ${world.peer.ipv4}                   a pod
+
   Ctrl-C here ends it; nothing stays behind.`);
 }
