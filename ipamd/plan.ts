@@ -43,7 +43,11 @@ export type Plan = {
 export function plan(input: PlanInput): Plan {
   const actions: Action[] = [];
   let shortage = input.waiting + input.spare - freeSets(input);
-  const carriers = input.view.interfaces.filter((candidate) => carries(input, candidate));
+  const slotOf = ({ id }: CloudInterface) => input.slotOf(id) ?? Number.POSITIVE_INFINITY;
+  const carriers = input.view.interfaces
+    .filter((candidate) => carries(input, candidate))
+    // the primary is filled first: what it carries needs no other interface
+    .sort((a, b) => (slotOf(a) < slotOf(b) ? -1 : 1));
   for (const carrier of carriers) {
     if (shortage <= 0) break;
     if (carrier.state !== "attached" || input.fullSubnets.has(carrier.subnet.id)) continue;

@@ -16,7 +16,7 @@ import type { Pool } from "./pool.ts";
 import type { Uplinks } from "./uplinks.ts";
 
 /** Free addresses per family to hold beyond demand. Fixed until the warm pool's settings come. */
-const SPARE = 2;
+export const SPARE = 2;
 /** Changes of one moment are planned together. */
 const COALESCE_MS = 20;
 /** How often the cloud is asked though nothing seems to have changed: someone may have changed it behind us. */

@@ -198,14 +198,15 @@ export class ClusterNode {
     return this.daemon;
   }
 
-  /** Resolves once a pod could be served without waiting. Throws at the deadline. */
-  async poolHasFree(timeoutMs: number): Promise<void> {
+  /** Resolves once so many pods could be served without waiting. Throws at the deadline. */
+  async poolHasFree(pods: number, timeoutMs = 10_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const { uplinks } = await readPoolPage(this.place.netnsPath, INSPECT_PORT);
-      if (uplinks.some(({ families }) => families.every(({ free }) => free > 0))) return;
+      const free = uplinks.map(({ families }) => Math.min(...families.map((family) => family.free)));
+      if (free.reduce((sum, count) => sum + count, 0) >= pods) return;
       if (performance.now() >= deadline)
-        throw new Error(`${this.name} has no free address after ${timeoutMs} ms`);
+        throw new Error(`${this.name} has no ${pods} free addresses in ${timeoutMs} ms`);
       await delay(20);
     }
   }

@@ -52,7 +52,7 @@ async function measure(world: World): Promise<Figures> {
     let last = pods.at(-1)?.pod;
     for (let round = 0; last !== undefined && round < MEASURED / world.nodes.length; round += 1) {
       dels.push((await node.runtime.del(last)).durationMs);
-      await node.poolHasFree(10_000);
+      await node.poolHasFree(1);
       last = await node.addPod(`measured-${node.name}-${round}`);
       adds.push(last.addMs);
     }

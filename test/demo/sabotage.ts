@@ -273,7 +273,6 @@ export const SABOTAGES: readonly Sabotage[] = [
     mechanism: "a pod's permanent entry for its IPv4 gateway",
     breaks: "everything that this pod sends over IPv4: nobody answers for that gateway",
     checks: [
-      "pod-to-pod-same-uplink",
       "pod-to-pod-other-uplink",
       "pod-to-pod-other-node",
       "pod-and-vpc-host",
@@ -305,6 +304,8 @@ export const SABOTAGES: readonly Sabotage[] = [
       "node-secondary-address",
       "cluster-ip",
       "cluster-ip-remote",
+      "node-port",
+      "node-port-secondary",
       "internet-ipv6",
       "client-to-pod",
       "proxy-keeps-source",

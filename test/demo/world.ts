@@ -4,6 +4,7 @@
  */
 import type { InterfaceId, SubnetId } from "../../common/ids.ts";
 import { Cidr, type Family, IpAddress } from "../../common/ip.ts";
+import { SPARE } from "../../ipamd/reconcile.ts";
 import type { NetworkSpec } from "../cloudsim/data-plane.ts";
 import { installKubeProxy, type KubeProxyMode, RECORDED } from "../cloudsim/kube-proxy.ts";
 import { tcpEcho, udpEcho } from "../cloudsim/probe/index.ts";
@@ -102,8 +103,11 @@ export async function buildWorld(options: WorldOptions): Promise<World> {
     options.progress(`${options.pods} pods by the plugin`);
     await Promise.all(
       started.map(async (node, index) => {
-        for (let number = index; number < options.pods; number += options.nodes)
+        for (let number = index; number < options.pods; number += options.nodes) {
+          // with its spare there the pool gives in order: the primary uplink's addresses first
+          await node.poolHasFree(SPARE);
           await node.addPod(`pod-${number}`);
+        }
       }),
     );
     options.progress("kube-proxy's rules");
@@ -206,7 +210,7 @@ function describeNode(cluster: Cluster, node: ClusterNode, index: number): DemoN
 /** The recorded Services, their endpoints taken by pods of this node: one on the primary uplink, one on a secondary, and one elsewhere. */
 function installServices(node: DemoNode, nodes: readonly DemoNode[]): void {
   const [onPrimary, onSecondary] = endpoints(node);
-  const elsewhere = nodes.find((other) => other !== node)?.pods.at(-1) ?? onSecondary;
+  const elsewhere = remoteOf(nodes, node);
   const translate = new Map<string, string>();
   const put = (recorded: { readonly 4: string; readonly 6: string }, host: Host) => {
     translate.set(recorded[4], host.ipv4.toString());
@@ -222,6 +226,11 @@ function installServices(node: DemoNode, nodes: readonly DemoNode[]): void {
     translate,
     nodePortAddresses: [node.secondaryIpv4.toString()],
   });
+}
+
+/** The endpoint on another node, on a secondary uplink there; on a single node its own plays it. */
+export function remoteOf(nodes: readonly DemoNode[], node: DemoNode): DemoPod {
+  return endpoints(nodes.find((other) => other !== node) ?? node)[1];
 }
 
 /** A pod on the primary uplink and one on another; with few pods both are the same one. */

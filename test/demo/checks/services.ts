@@ -3,18 +3,12 @@ import { type Family, IpAddress } from "../../../common/ip.ts";
 import { NODE_PORT, SERVICE } from "../../cloudsim/kube-proxy.ts";
 import { tcpAsk } from "../../cloudsim/probe/index.ts";
 import { type Check, converse, type Expectation, FAMILIES } from "../check.ts";
-import { addressOf, type DemoNode, endpoints, type Host, type World } from "../world.ts";
+import { addressOf, type DemoNode, endpoints, type Host, remoteOf, type World } from "../world.ts";
 
 const TRIES_MAX = 40;
 
 function clusterIp(service: number, family: Family): IpAddress {
   return IpAddress.parse(family === 4 ? `172.20.0.${service}` : `fd00:20::${service}`);
-}
-
-/** The endpoint on another node; on a single node the last pod plays it. */
-function remoteOf(world: World, node: DemoNode): Host {
-  const other = world.nodes.find((candidate) => candidate !== node);
-  return other?.pods.at(-1) ?? endpoints(node)[1];
 }
 
 /** Asks until every endpoint has answered, as which one does is chance; every answer must be right. */
@@ -57,7 +51,7 @@ export const serviceChecks: readonly Check[] = [
     shows: "every pod and the node to a ClusterIP with endpoints on each uplink and on the other node",
     run: (world) =>
       everywhere(world, (node, family) => {
-        const servers = unique(...endpoints(node), remoteOf(world, node));
+        const servers = unique(...endpoints(node), remoteOf(world.nodes, node));
         return [node.host, ...node.pods].map((client) =>
           askAll(client, clusterIp(SERVICE.web, family), 80, servers),
         );
@@ -68,7 +62,7 @@ export const serviceChecks: readonly Check[] = [
     shows: "pods on secondary uplinks to a ClusterIP whose endpoint is on the other node: decided after DNAT",
     run: (world) =>
       everywhere(world, (node, family) => {
-        const servers = unique(endpoints(node)[1], remoteOf(world, node));
+        const servers = unique(endpoints(node)[1], remoteOf(world.nodes, node));
         const clients = node.pods.filter(({ slot }) => slot > 1);
         return clients.map((client) => askAll(client, clusterIp(SERVICE.npCluster, family), 80, servers));
       }),
@@ -88,7 +82,7 @@ export const serviceChecks: readonly Check[] = [
     run: (world) =>
       everywhere(world, (node, family) => {
         const to = addressOf(node.host, family);
-        const servers = unique(endpoints(node)[1], remoteOf(world, node));
+        const servers = unique(endpoints(node)[1], remoteOf(world.nodes, node));
         return [world.peer, ...(family === 6 ? [world.ext] : [])].map((client) =>
           askAll(client, to, NODE_PORT.cluster, servers),
         );
@@ -123,7 +117,7 @@ export const serviceChecks: readonly Check[] = [
             world.peer,
             node.secondaryIpv4,
             NODE_PORT.cluster,
-            unique(endpoints(node)[1], remoteOf(world, node)),
+            unique(endpoints(node)[1], remoteOf(world.nodes, node)),
           ),
         ),
       ),
