@@ -15,7 +15,25 @@ describe("KeyedLock.run()", () => {
     gate.resolve();
     await Promise.all([first, second]);
     expect(seen).toEqual(["b", "a1", "a2"]);
-    expect(lock.isBusy("a")).toBe(false);
+    await expect.poll(() => lock.isBusy("a")).toBe(false);
+  });
+
+  it("keeps the key for its holder when the last who waits gives up", async () => {
+    const lock = new KeyedLock();
+    const gate = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const holder = lock.run("a", async () => {
+      await gate.promise;
+      seen.push("holder");
+    });
+    const giveUp = new AbortController();
+    const abandoned = lock.run("a", () => undefined, giveUp.signal);
+    giveUp.abort(new Error("gone"));
+    await expect(abandoned).rejects.toThrow("gone");
+    const next = lock.run("a", () => seen.push("next"));
+    gate.resolve();
+    await Promise.all([holder, next]);
+    expect(seen).toEqual(["holder", "next"]);
   });
 
   it("passes the key on after a failure and after an abandoned wait", async () => {

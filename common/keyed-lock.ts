@@ -18,7 +18,10 @@ export class KeyedLock {
       return await work();
     } finally {
       release();
-      if (this.tails.get(key) === tail) this.tails.delete(key);
+      // who gave up waiting may be the last in the row while an earlier one still holds the key
+      void tail.then(() => {
+        if (this.tails.get(key) === tail) this.tails.delete(key);
+      });
     }
   }
 

@@ -13,7 +13,7 @@ import type { HostNetwork } from "./host-network/host-network.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseBook } from "./lease-book.ts";
 import type { Pool } from "./pool.ts";
-import { formatUplinkAlias, type Uplink } from "./uplink.ts";
+import type { Uplink } from "./uplink.ts";
 import type { Uplinks } from "./uplinks.ts";
 
 /** Answers in a row that must omit a unit before it is given up. */
@@ -55,10 +55,11 @@ export class Adoption {
     const carried: [Uplink, CloudInterface][] = [];
     for (const one of view.interfaces) {
       if (one.ownership === "foreign" || one.state !== "attached") continue;
-      const known = this.deps.uplinks.byInterface(one.id);
+      const isNew = this.deps.uplinks.byInterface(one.id) === undefined;
       const uplink = this.deps.uplinks.ensure(one, links);
       if (uplink === undefined) continue;
-      if (known === undefined) this.introduce(uplink);
+      this.deps.pool.addUplink(uplink.slot, uplink.poolKey);
+      if (isNew) this.tell(uplink);
       carried.push([uplink, one]);
     }
     signal.throwIfAborted();
@@ -77,14 +78,16 @@ export class Adoption {
 
   /** Lays the host's network down for the uplinks and units of now; gives what it wrote. */
   applyHost(): Promise<readonly string[]> {
-    const { uplinks, pool, book, hostNetwork } = this.deps;
-    const wanted = () => ({
-      uplinks: uplinks.list(),
-      units: new Map(
-        uplinks.list().map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]]),
-      ),
-      networkCidrs: this.cidrs,
-    });
+    const { uplinks, pool, book, hostNetwork, kernel } = this.deps;
+    const wanted = () => {
+      // one whose link went (detached by hand) must not keep the others from being put in order
+      const there = uplinks.list().filter(({ linkIndex }) => kernel.host.links.find(linkIndex) !== undefined);
+      return {
+        uplinks: there,
+        units: new Map(there.map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]])),
+        networkCidrs: this.cidrs,
+      };
+    };
     const genuine = () =>
       book()
         .ready()
@@ -103,10 +106,7 @@ export class Adoption {
     });
   }
 
-  private introduce(uplink: Uplink): void {
-    this.deps.kernel.host.links.change(uplink.linkIndex, { alias: formatUplinkAlias(uplink) });
-    this.deps.pool.addUplink(uplink.slot, uplink.poolKey);
-    const { slot, linkName, interfaceId } = uplink;
+  private tell({ slot, linkName, interfaceId }: Uplink): void {
     this.deps.log.info({ slot, link: linkName, interfaceId }, "uplink ready");
   }
 

@@ -183,7 +183,7 @@ export class Daemon {
     this.book.restore(recovered);
     this.adoption.restoreCidrs(await hostNetwork.rememberedCidrs());
     this.cleanUp(recovered);
-    if (this.uplinks.list().length > 0) await this.restoreEverything();
+    if (this.uplinks.list().length > 0) await this.restoreAtStart();
     const { leases, cooling, units, dyingLinks } = recovered;
     const counts = {
       leases: leases.length,
@@ -194,11 +194,21 @@ export class Daemon {
     log.info({ ...counts, uplinks: this.uplinks.list().length }, "read back from the kernel");
   }
 
+  /** What cannot be put in order now is tried again by the guard: DEL and known addresses are served all the same. */
+  private async restoreAtStart(): Promise<void> {
+    try {
+      await this.restoreEverything();
+    } catch (err) {
+      this.deps.log.warn({ err }, "the host's network is not in order yet");
+      this.guard.look("a start that could not finish");
+    }
+  }
+
   /** Removes what a crash left half done. */
   private cleanUp(recovered: Recovered): void {
     const { kernel } = this.deps;
     for (const { index, name } of recovered.dyingLinks) {
-      kernel.host.links.change(index, { group: DYING_GROUP });
+      ignoring(["ENODEV"], () => kernel.host.links.change(index, { group: DYING_GROUP }));
       this.desk.linkIsDying(name);
     }
     for (const route of recovered.strayRoutes) kernel.host.routes.remove(route);

@@ -166,6 +166,11 @@ export class Guard {
     this.wake?.();
   }
 
+  /** Has everything looked at soon. */
+  look(why: string): void {
+    this.damaged(why);
+  }
+
   private damaged(what: string, processName?: string): void {
     this.damage ??= what;
     this.culprit ??= processName;

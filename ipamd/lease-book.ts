@@ -43,7 +43,11 @@ export type LeaseBookDeps = {
 const MTU_FALLBACK_BYTES = 1500;
 
 type Held = { readonly lease: Lease; ready: boolean };
-type Waiter = { readonly key: PoolKey; readonly serve: (assigned: Assigned) => void };
+type Waiter = {
+  readonly key: PoolKey;
+  readonly serve: (assigned: Assigned) => void;
+  readonly fail: (error: unknown) => void;
+};
 
 export class LeaseBook implements Ipam {
   private readonly deps: LeaseBookDeps;
@@ -146,10 +150,15 @@ export class LeaseBook implements Ipam {
   /** A unit became free to give, or an address did: whoever waits is served in order of arrival. */
   serveWaiters(): void {
     for (const waiter of this.waiters) {
-      const assigned = this.assignNow(waiter.key);
-      if (assigned === undefined) continue;
-      this.waiters.delete(waiter);
-      waiter.serve(assigned);
+      try {
+        const assigned = this.assignNow(waiter.key);
+        if (assigned === undefined) continue;
+        this.waiters.delete(waiter);
+        waiter.serve(assigned);
+      } catch (error) {
+        this.waiters.delete(waiter);
+        waiter.fail(error);
+      }
     }
   }
 
@@ -177,11 +186,18 @@ export class LeaseBook implements Ipam {
       for (const address of due) this.extendCooling(address);
       return;
     }
-    for (const address of due) {
-      this.cooling.delete(address.toString());
-      this.setFree(address);
-    }
+    for (const address of due) this.endCoolingOf(address);
     this.serveWaiters();
+  }
+
+  private endCoolingOf(address: IpAddress): void {
+    try {
+      this.setFree(address);
+      this.cooling.delete(address.toString());
+    } catch (error) {
+      this.deps.log.warn({ err: error, address: address.toString() }, "a cooled address could not be freed");
+      this.extendCooling(address);
+    }
   }
 
   private extendCooling(address: IpAddress): void {
@@ -220,7 +236,10 @@ export class LeaseBook implements Ipam {
     try {
       this.deps.journal.claim(assigned.addresses);
     } catch (error) {
-      for (const address of assigned.addresses) this.deps.pool.free(address);
+      for (const address of assigned.addresses) {
+        this.deps.journal.unclaim(address);
+        this.deps.pool.free(address);
+      }
       throw error;
     }
     this.deps.demandChanged();
@@ -229,7 +248,7 @@ export class LeaseBook implements Ipam {
 
   private wait(key: PoolKey, signal: AbortSignal): Promise<Assigned> {
     const { promise, resolve, reject } = Promise.withResolvers<Assigned>();
-    const waiter: Waiter = { key, serve: resolve };
+    const waiter: Waiter = { key, serve: resolve, fail: reject };
     const giveUp = () => {
       if (this.waiters.delete(waiter)) reject(this.abandoned(signal.reason));
     };

@@ -3,6 +3,7 @@
  * spare for now; growth by blocks and shrinking come with the warm pool.
  */
 import { createHash } from "node:crypto";
+import { SLOT_MAX } from "../common/constants.ts";
 import type { InterfaceId, PoolKey, SubnetId } from "../common/ids.ts";
 import type { Family } from "../common/ip.ts";
 import type { Capabilities, CloudInterface, CloudView, UnitRequest } from "../providers/provider.ts";
@@ -43,11 +44,11 @@ export type Plan = {
 export function plan(input: PlanInput): Plan {
   const actions: Action[] = [];
   let shortage = input.waiting + input.spare - freeSets(input);
-  const slotOf = ({ id }: CloudInterface) => input.slotOf(id) ?? Number.POSITIVE_INFINITY;
+  const slotOf = ({ id }: CloudInterface) => input.slotOf(id) ?? SLOT_MAX + 1;
   const carriers = input.view.interfaces
     .filter((candidate) => carries(input, candidate))
     // the primary is filled first: what it carries needs no other interface
-    .sort((a, b) => (slotOf(a) < slotOf(b) ? -1 : 1));
+    .sort((a, b) => slotOf(a) - slotOf(b));
   for (const carrier of carriers) {
     if (shortage <= 0) break;
     if (carrier.state !== "attached" || input.fullSubnets.has(carrier.subnet.id)) continue;
@@ -58,8 +59,17 @@ export function plan(input: PlanInput): Plan {
     shortage -= added;
   }
   // one that is being attached will bring room: no second one beside it
-  const arriving = carriers.some(({ state }) => state === "attaching");
-  if (shortage <= 0 || arriving) return { actions };
+  const arriving = carriers.find(
+    ({ state, id }) => state === "attaching" || (state === "attached" && input.slotOf(id) === undefined),
+  );
+  if (shortage <= 0) return { actions };
+  if (arriving?.state === "attaching") return { actions };
+  if (arriving !== undefined) {
+    return {
+      actions,
+      limit: `interface ${arriving.id} is attached, but its link has not shown on this node`,
+    };
+  }
   return addInterface(input, actions, shortage);
 }
 

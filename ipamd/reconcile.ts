@@ -9,7 +9,7 @@ import { DEFAULT_POOL, type InterfaceId, type SubnetId } from "../common/ids.ts"
 import type { Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import { CloudError } from "../providers/errors.ts";
-import type { CloudNetwork, CloudView } from "../providers/provider.ts";
+import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
 import type { Adoption } from "./adopt.ts";
 import { type Action, creationToken, plan } from "./plan.ts";
 import type { Pool } from "./pool.ts";
@@ -23,6 +23,8 @@ const COALESCE_MS = 20;
 const DESCRIBE_EVERY_MS = 60_000;
 /** While an interface is being attached. */
 const ARRIVING_EVERY_MS = 250;
+/** And how often the cloud is then asked whether it is attached. */
+const ARRIVING_DESCRIBE_EVERY_MS = 2_000;
 const FULL_SUBNET_FOR_MS = 60_000;
 const RETRY_MS = { first: 500, max: 60_000 } as const;
 
@@ -109,7 +111,7 @@ export class Reconciler {
   /** One look and one round of actions. Gives the time until the next look when nothing happens before. */
   private async pass(signal: AbortSignal): Promise<number> {
     const { network, clock, pool } = this.deps;
-    if (this.view === undefined || clock.now() - this.describedAt >= DESCRIBE_EVERY_MS) {
+    if (this.view === undefined || clock.now() - this.describedAt >= this.describeEveryMs()) {
       this.view = await network.describe(signal);
       this.describedAt = clock.now();
       await this.deps.adoption.adopt(this.view, signal);
@@ -185,11 +187,15 @@ export class Reconciler {
     return new Set(this.fullSubnets.keys());
   }
 
+  private describeEveryMs(): number {
+    return this.isArriving() ? ARRIVING_DESCRIBE_EVERY_MS : DESCRIBE_EVERY_MS;
+  }
+
   private isArriving(): boolean {
     const known = (id: InterfaceId) => this.deps.uplinks.byInterface(id) !== undefined;
     return (
       this.view?.interfaces.some(
-        ({ id, ownership, state }) => ownership !== "foreign" && state !== "detaching" && !known(id),
+        ({ id, ownership, state }) => ownership !== "foreign" && isComing(state) && !known(id),
       ) ?? false
     );
   }
@@ -219,4 +225,9 @@ function withUnits(
       one.id === id ? { ...one, units: [...one.units, ...units] } : one,
     ),
   };
+}
+
+/** Attached by the cloud's word, or soon: its link shows, or will. */
+function isComing(state: CloudInterface["state"]): boolean {
+  return state === "attaching" || state === "attached";
 }

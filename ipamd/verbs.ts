@@ -1,7 +1,8 @@
-import { type AddDeps, addPod } from "../cni/add.ts";
+import { type AddDeps, type Added, addPod } from "../cni/add.ts";
 import type { CniRequest, Verbs } from "../cni/command.ts";
 import { delPod } from "../cni/del.ts";
 import { podResult } from "../cni/result.ts";
+import { CodedError } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
 import { leaseFields } from "./lease-book.ts";
 
@@ -10,7 +11,7 @@ export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number): Verbs
   return {
     ADD: async (request, signal) => {
       const { attachment, netns, pod } = request;
-      const added = await addPod(
+      const added = await addInTime(
         deps,
         { attachment, netnsPath: netns, pod, startedAt: startedAt(request) },
         AbortSignal.any([signal, AbortSignal.timeout(addWaitMs)]),
@@ -25,6 +26,20 @@ export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number): Verbs
       if (ended !== undefined) log.info(leaseFields(ended), "pod removed");
     },
   };
+}
+
+/** A deadline that comes while no address is waited for (behind another call of this attachment) is no bug of ours either. */
+async function addInTime(...parameters: Parameters<typeof addPod>): Promise<Added> {
+  try {
+    return await addPod(...parameters);
+  } catch (error) {
+    const isDeadline = error instanceof DOMException && error.name === "TimeoutError";
+    if (!isDeadline) throw error;
+    throw new CodedError("add-timeout", "the ADD could not be finished in time", {
+      retry: "later",
+      cause: error,
+    });
+  }
 }
 
 /** Milliseconds of CLOCK_MONOTONIC, which every process of a boot shares: what plugins say when they began. */
