@@ -25,8 +25,6 @@ export type PodNetwork = {
   readonly link: PodLink;
   readonly ifname: string;
   readonly mtuBytes: number;
-  /** Reserved addresses: `unreachable` under everything else, so a dead pod's callers fail fast. */
-  readonly claims: readonly Route[];
   readonly host: EndOfPair;
   readonly pod: EndOfPair;
   /** What this pod may use as a source: its addresses, and the link-local of its own MAC. */
@@ -48,7 +46,6 @@ export function planPodNetwork(lease: Lease): PodNetwork {
     link,
     ifname: lease.attachment.ifname,
     mtuBytes: lease.mtuBytes,
-    claims: addresses.map(claimOf),
     host: hostEnd(lease, link, addresses),
     pod: podEnd(lease, link, addresses),
     genuine: sources.map((address) => ({ set: "genuine", link: link.hostName, address })),
@@ -66,13 +63,18 @@ export function claimOf(address: IpAddress): Route {
   };
 }
 
+/** Parameters of a pod's host link, written before it is up. */
+export function podLinkSysctls(linkName: string): EndOfPair["sysctls"] {
+  return [
+    [`net/ipv4/conf/${linkName}/rp_filter`, "1"],
+    [`net/ipv6/conf/${linkName}/accept_ra`, "0"],
+    [`net/ipv6/conf/${linkName}/accept_redirects`, "0"],
+  ];
+}
+
 function hostEnd(lease: Lease, link: PodLink, addresses: readonly IpAddress[]): EndOfPair {
   return {
-    sysctls: [
-      [`net/ipv4/conf/${link.hostName}/rp_filter`, "1"],
-      [`net/ipv6/conf/${link.hostName}/accept_ra`, "0"],
-      [`net/ipv6/conf/${link.hostName}/accept_redirects`, "0"],
-    ],
+    sysctls: podLinkSysctls(link.hostName),
     addresses: lease.ipv6 === undefined ? [] : [linkLocal(GATEWAY[6])],
     neighbours: addresses.map((address) => ({ address, mac: link.podMac })),
     routes: addresses.map((address) => ({

@@ -17,12 +17,17 @@ import { type EndOfPair, planPodNetwork } from "./pod-network.ts";
 /** What is looked at for all pods together. */
 export type PodsState = { readonly routes: readonly Route[]; readonly genuine: ReadonlySet<string> };
 
+/** Our routes in the pods table, both families. */
+export function readPodsTable(kernel: Kernel): Route[] {
+  return ([4, 6] as const).flatMap((family) =>
+    kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
+  );
+}
+
 /** The pods table and the genuine pairs, as they are now. */
 export function readPodsState(kernel: Kernel): PodsState {
   return {
-    routes: ([4, 6] as const).flatMap((family) =>
-      kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
-    ),
+    routes: readPodsTable(kernel),
     genuine: new Set(kernel.nft.list("genuine").map(genuineName)),
   };
 }

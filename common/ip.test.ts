@@ -1,7 +1,7 @@
 import { isIPv6 } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Cidr, IpAddress, mergeCidrs } from "./ip.ts";
+import { Cidr, coveringCidrs, IpAddress, mergeCidrs } from "./ip.ts";
 
 const anyAddress = fc.oneof(
   fc.bigInt({ min: 0n, max: (1n << 32n) - 1n }).map((value) => IpAddress.fromValue(4, value)),
@@ -118,5 +118,16 @@ describe("mergeCidrs()", () => {
         expect(mergeCidrs([...cidrs].reverse()).map(String)).toEqual(merged.map(String));
       }),
     );
+  });
+});
+
+describe("coveringCidrs()", () => {
+  it.each([
+    ["10.0.0.0", "10.0.0.255", ["10.0.0.0/24"]],
+    ["10.0.0.1", "10.0.0.4", ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/32"]],
+    ["0.0.0.0", "255.255.255.255", ["0.0.0.0/0"]],
+    ["fd00::ffff", "fd00::ffff", ["fd00::ffff/128"]],
+  ])("%s to %s is %j", (first, last, expected) => {
+    expect(coveringCidrs(IpAddress.parse(first), IpAddress.parse(last)).map(String)).toEqual(expected);
   });
 });

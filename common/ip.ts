@@ -210,6 +210,28 @@ export function mergeCidrs(cidrs: readonly Cidr[]): Cidr[] {
   return merged;
 }
 
+/** The fewest prefixes that cover the addresses from `first` to `last`, both included, in order. One family; first is not after last. */
+export function coveringCidrs(first: IpAddress, last: IpAddress): Cidr[] {
+  const cidrs: Cidr[] = [];
+  let start: IpAddress | undefined = first;
+  while (start !== undefined) {
+    const cidr = widestFrom(start, last);
+    cidrs.push(cidr);
+    start = cidr.last.compare(last) < 0 ? cidr.last.plus(1) : undefined;
+  }
+  return cidrs;
+}
+
+function widestFrom(start: IpAddress, last: IpAddress): Cidr {
+  let cidr = start.toCidr();
+  while (cidr.prefixLength > 0) {
+    const wider = Cidr.of(start, cidr.prefixLength - 1);
+    if (!wider.first.equals(start) || wider.last.compare(last) > 0) break;
+    cidr = wider;
+  }
+  return cidr;
+}
+
 function parseIpv4(text: string): bigint | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;

@@ -4,6 +4,7 @@
  */
 
 import { claimOf } from "../cni/pod-network.ts";
+import { readPodsTable } from "../cni/repair.ts";
 import { METRIC, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import type { Cidr, IpAddress } from "../common/ip.ts";
@@ -80,13 +81,6 @@ export class Journal {
     this.points.reach("journal.drop-map");
     this.kernel.nft.change([{ op: "remove", element: { set: "uplink", unit, slot } }]);
   }
-}
-
-/** Routes of the pods table that are ours. */
-export function readPodsTable(kernel: Kernel): Route[] {
-  return ([4, 6] as const).flatMap((family) =>
-    kernel.host.routes.list({ family, table: PODS_TABLE, protocol: PROTOCOL }),
-  );
 }
 
 function routeName({ type, destination }: Route): string {

@@ -71,11 +71,6 @@ export class Reconciler {
     return this.limitText;
   }
 
-  /** What the cloud said last. */
-  lastView(): CloudView | undefined {
-    return this.view;
-  }
-
   /** Resolves after the first pass in which the cloud answered and the primary uplink was there. */
   get initialised(): Promise<void> {
     return this.first.promise;

@@ -5,13 +5,13 @@
 
 import { type LeaseRecord, parseLeaseAlias } from "../cni/lease-alias.ts";
 import { isPodLinkName } from "../cni/pod-link.ts";
+import { readPodsTable } from "../cni/repair.ts";
 import { DYING_GROUP } from "../common/constants.ts";
 import type { Cidr, IpAddress } from "../common/ip.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Link } from "../common/kernel/links.ts";
 import type { NftElement } from "../common/kernel/nft.ts";
 import type { Route } from "../common/kernel/routes.ts";
-import { readPodsTable } from "./journal.ts";
 import { parseUplinkAlias, type UplinkRecord } from "./uplink.ts";
 
 /** The kernel's objects that hold our state. */

@@ -69,11 +69,6 @@ export class Uplinks {
     return uplink;
   }
 
-  /** The link is gone or the interface is not ours any more. */
-  remove(slot: number): void {
-    this.bySlot.delete(slot);
-  }
-
   private freeSlot(isPrimary: boolean): number | undefined {
     if (isPrimary) return PRIMARY_SLOT;
     for (let slot = PRIMARY_SLOT + 1; slot <= SLOT_MAX; slot += 1) if (!this.bySlot.has(slot)) return slot;

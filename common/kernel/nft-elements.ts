@@ -3,7 +3,7 @@
  * address behind its last one as another with the flag INTERVAL_END, unless the range reaches the end of all addresses.
  */
 import type { AttrStream } from "netlink/dist/structs.js";
-import { Cidr, type Family, IpAddress } from "../ip.ts";
+import { coveringCidrs, type Family, IpAddress } from "../ip.ts";
 import { type Attributes, decodeAttributes, text, textOf, u32be } from "./netlink-codec.ts";
 import type { NftElement } from "./nft.ts";
 
@@ -63,7 +63,7 @@ export function decodeUnits(elements: readonly Attributes[]): Unit[] {
     if (isEnd) return [];
     const next = bounds[index + 1];
     const last = next === undefined ? lastAddress(address.family) : next.address.plus(-1);
-    return splitRange(address, last).map((unit) => ({ set: "uplink" as const, unit, slot }));
+    return coveringCidrs(address, last).map((unit) => ({ set: "uplink" as const, unit, slot }));
   });
 }
 
@@ -110,26 +110,4 @@ function slotOf(element: Attributes): number {
 
 function lastAddress(family: Family): IpAddress {
   return IpAddress.fromValue(family, (1n << (family === 4 ? 32n : 128n)) - 1n);
-}
-
-/** The fewest prefixes that cover a range. */
-function splitRange(first: IpAddress, last: IpAddress): Cidr[] {
-  const units: Cidr[] = [];
-  let start: IpAddress | undefined = first;
-  while (start !== undefined) {
-    const unit = largestPrefix(start, last);
-    units.push(unit);
-    start = unit.last.compare(last) < 0 ? unit.last.plus(1) : undefined;
-  }
-  return units;
-}
-
-function largestPrefix(start: IpAddress, last: IpAddress): Cidr {
-  let unit = start.toCidr();
-  while (unit.prefixLength > 0) {
-    const wider = Cidr.of(start, unit.prefixLength - 1);
-    if (!wider.first.equals(start) || wider.last.compare(last) > 0) break;
-    unit = wider;
-  }
-  return unit;
 }

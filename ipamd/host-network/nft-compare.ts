@@ -1,5 +1,5 @@
 /** Our nft table as nft lists it, in a form in which equal tables are equal text. Pure. */
-import { Cidr, IpAddress } from "../../common/ip.ts";
+import { Cidr, coveringCidrs, IpAddress } from "../../common/ip.ts";
 
 /** A listing taken apart: `structure` is everything but elements; elements by set, in one canonical text each. */
 export type TableForm = { readonly structure: string; readonly elements: ReadonlyMap<string, string> };
@@ -24,27 +24,8 @@ export function setElements(listing: unknown, setName: string): string[] {
     .flatMap((set) => set?.elem ?? [])
     .flatMap((element) => {
       const range = rangeOf(element);
-      return range === undefined ? [] : coveringCidrs(range).map(String);
+      return range === undefined ? [] : coveringCidrs(range.first, range.last).map(String);
     });
-}
-
-/** The fewest CIDRs that cover a range. */
-function coveringCidrs({ first, last }: { readonly first: IpAddress; readonly last: IpAddress }): Cidr[] {
-  const found: Cidr[] = [];
-  const bits = first.family === 4 ? 32 : 128;
-  for (let next = first.value; next <= last.value; ) {
-    let length = bits;
-    const start = IpAddress.fromValue(first.family, next);
-    while (length > 0) {
-      const wider = Cidr.of(start, length - 1);
-      if (!wider.first.equals(start) || wider.last.value > last.value) break;
-      length -= 1;
-    }
-    const cidr = Cidr.of(start, length);
-    found.push(cidr);
-    next = cidr.last.value + 1n;
-  }
-  return found;
 }
 
 type Listing = {

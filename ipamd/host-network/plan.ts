@@ -85,15 +85,6 @@ export function planHostNetwork(input: HostNetworkInput): HostNetworkPlan {
   };
 }
 
-/** Parameters of a pod's host link, to be set before it is up. */
-export function podLinkSysctls(linkName: string): WantedSysctl[] {
-  return [
-    { path: `net/ipv4/conf/${linkName}/rp_filter`, value: "1" },
-    { path: `net/ipv6/conf/${linkName}/accept_ra`, value: "0" },
-    { path: `net/ipv6/conf/${linkName}/accept_redirects`, value: "0" },
-  ];
-}
-
 function uplinkSysctls(uplink: LoadedUplink, families: readonly Family[]): WantedSysctl[] {
   const name = uplink.linkName;
   const wanted: WantedSysctl[] = [];

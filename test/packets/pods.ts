@@ -1,11 +1,12 @@
 /** Pods wired by hand, as the product's ADD does it: what packets need of a pod, without leases. */
+
+import { podLinkSysctls } from "../../cni/pod-network.ts";
 import { METRIC, POD_GATEWAY_IPV4, POD_GATEWAY_IPV6, PODS_TABLE, PROTOCOL } from "../../common/constants.ts";
 import { type MacAddress, parseMac } from "../../common/ids.ts";
 import { Cidr, IpAddress } from "../../common/ip.ts";
 import type { Kernel } from "../../common/kernel/kernel.ts";
 import type { NetworkStack } from "../../common/kernel/netns.ts";
 import type { NftElement } from "../../common/kernel/nft.ts";
-import { podLinkSysctls } from "../../ipamd/host-network/plan.ts";
 
 /** A pod and where its pieces go. */
 export type PodSpec = {
@@ -48,7 +49,7 @@ export function wirePod(kernel: Kernel, pod: PodSpec): void {
 
 function configureHostEnd(host: NetworkStack, pod: PodSpec, linkIndex: number): void {
   host.links.change(linkIndex, { addrGenModeNone: true });
-  for (const { path, value } of podLinkSysctls(pod.linkName)) host.sysctl.set(path, value);
+  for (const [path, value] of podLinkSysctls(pod.linkName)) host.sysctl.set(path, value);
   host.links.change(linkIndex, { up: true });
   host.addresses.add({ linkIndex, address: GATEWAYS[1], prefixLength: 64, scope: SCOPE_LINK, noDad: true });
   for (const address of [...pod.addresses, linkLocalOf(podMac(pod.number))]) {

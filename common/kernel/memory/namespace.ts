@@ -31,7 +31,7 @@ export class MemoryNamespace {
   private readonly emit: Emit;
   private lastIndex = 1;
 
-  /** @param emit what the namespace's watchers are told, if it has any */
+  /** @param emit what the namespace's watchers are told; nobody is when it is left out */
   constructor(id: string, emit: Emit = () => undefined) {
     this.id = id;
     this.emit = emit;
