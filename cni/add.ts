@@ -5,6 +5,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { CodedError, hasCode } from "../common/errors.ts";
 import type { Attachment } from "../common/ids.ts";
+import type { Nft } from "../common/kernel/nft.ts";
 import { type ApplyDeps, attach, detach, netnsId } from "./apply.ts";
 import type { AttachmentDesk } from "./attachment-desk.ts";
 import type { Ipam, Lease, PodRef } from "./ipam.ts";
@@ -42,6 +43,7 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
     const lease = await deps.ipam.reserve(request.attachment, request.pod, ended);
     let network: PodNetwork | undefined;
     try {
+      await tableInPlace(deps.kernel.nft);
       ended.throwIfAborted();
       network = planPodNetwork(lease);
       connect(deps, request, network, lease, netns);
@@ -74,6 +76,11 @@ function finishedBefore(deps: AddDeps, request: AddRequest, lease: Lease): Added
   const mac = netns.run((stack) => stack.links.find(network.ifname)?.mac);
   if (request.startedAt >= deps.bornAt || mac !== network.link.podMac) throw alreadyAdded(request);
   return { lease, network, netnsPath: request.netnsPath };
+}
+
+/** Its pairs would be missing from a table that is laid down just now, and the pod's first packets be dropped as spoofed. */
+async function tableInPlace(nft: Nft): Promise<void> {
+  while (nft.loading !== undefined) await nft.loading;
 }
 
 function checkedNetns(deps: AddDeps, request: AddRequest): string {

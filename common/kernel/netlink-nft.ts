@@ -41,6 +41,7 @@ type Step = { readonly op: NftChange["op"]; readonly setName: string; readonly e
 
 /** The table of the namespace that the socket belongs to. */
 export class NetlinkNft implements Nft {
+  private running: Promise<void> | undefined;
   private readonly socket: NetlinkSocket;
   private readonly program: NftProgram;
 
@@ -50,8 +51,19 @@ export class NetlinkNft implements Nft {
     this.program = program;
   }
 
-  load(script: string): Promise<void> {
-    return this.program.load(script);
+  get loading(): Promise<void> | undefined {
+    return this.running;
+  }
+
+  async load(script: string): Promise<void> {
+    const load = this.program.load(script);
+    const ended = load
+      .catch(() => undefined)
+      .then(() => {
+        if (this.running === ended) this.running = undefined;
+      });
+    this.running = ended;
+    await load;
   }
 
   read(): Promise<unknown | undefined> {

@@ -16,6 +16,11 @@ export interface Nft {
    * our own table. Throws KernelError `nft-rejected` with nft's words; then nothing changed.
    */
   load(script: string): Promise<void>;
+  /**
+   * The load that runs now, settled when it ends and never rejected; undefined when none does. An element that is added meanwhile goes with the table that
+   * is replaced: whoever adds one that must not be missing, even for a moment, waits first.
+   */
+  readonly loading: Promise<void> | undefined;
   /** Our table in nft's JSON, stateless (no counters, no handles), or undefined when there is none. */
   read(): Promise<unknown | undefined>;
   /**

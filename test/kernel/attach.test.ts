@@ -146,6 +146,12 @@ describe("ADD on the real kernel", () => {
     ).rejects.toMatchObject({ code: "attachment-exists" });
   });
 
+  it("keeps a pod's genuine pairs when the nft table is replaced while it runs", async () => {
+    const replaced = kernel.nft.load(`add table inet causeway\ndelete table inet causeway\n${TABLE}`);
+    const [{ network }] = await Promise.all([add(), replaced]);
+    expect(kernel.nft.list("genuine")).toHaveLength(network.genuine.length);
+  });
+
   it("undoes everything when the pod already has a link of that name", async () => {
     run("ip", "-n", podNetns, "link", "add", "eth0", "type", "veth", "peer", "name", "other");
     const before = routes();

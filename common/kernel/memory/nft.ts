@@ -16,6 +16,8 @@ type Table = {
  * counters, and the elements of genuine and uplink sets written in it. The rules of the chains are kept as text.
  */
 export class MemoryNft implements Nft {
+  /** A load here takes no time. */
+  readonly loading = undefined;
   private table: Table | undefined;
   private readonly touched: () => void;
 
