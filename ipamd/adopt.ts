@@ -1,23 +1,24 @@
 /**
  * Brings what the cloud says onto this host: uplinks for attached interfaces, units into the journal and the pool. Strong facts remove, weak
- * ones only set aside: a unit that one answer omits stays until a second answer omits it too and no pod has it.
+ * ones only set aside (losses.ts).
  */
 
 import { planPodNetwork } from "../cni/pod-network.ts";
+import type { Clock } from "../common/clock.ts";
 import type { InterfaceId } from "../common/ids.ts";
 import type { Cidr } from "../common/ip.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Link } from "../common/kernel/links.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudView } from "../providers/provider.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseBook } from "./lease-book.ts";
+import { Losses } from "./losses.ts";
 import type { Pool } from "./pool.ts";
+import type { OrphanUnit } from "./recovery.ts";
 import type { Uplink } from "./uplink.ts";
 import type { Uplinks } from "./uplinks.ts";
-
-/** Answers in a row that must omit a unit before it is given up. */
-const MISSES_MAX = 2;
 
 export type AdoptionDeps = {
   readonly kernel: Kernel;
@@ -26,16 +27,29 @@ export type AdoptionDeps = {
   readonly pool: Pool;
   readonly journal: Journal;
   readonly book: () => LeaseBook;
+  readonly clock: Clock;
   readonly log: Logger;
 };
 
 export class Adoption {
   private readonly deps: AdoptionDeps;
-  private readonly misses = new Map<string, number>();
+  private readonly losses: Losses;
   private cidrs: readonly Cidr[] = [];
+  private orphans: readonly OrphanUnit[] = [];
 
   constructor(deps: AdoptionDeps) {
     this.deps = deps;
+    this.losses = new Losses(deps);
+  }
+
+  /** True while something that we hold is in doubt: the cloud should be asked again soon. */
+  get isInDoubt(): boolean {
+    return this.losses.areOpen;
+  }
+
+  /** True when the cloud should be asked now, to give up what is gone. */
+  get hasUnusedLosses(): boolean {
+    return this.losses.areUnused;
   }
 
   /** The network's CIDRs in force: the cloud's last word, or what the host remembers. */
@@ -43,28 +57,27 @@ export class Adoption {
     return this.cidrs;
   }
 
-  /** From the journal, before the cloud has spoken. */
-  restoreCidrs(cidrs: readonly Cidr[]): void {
+  /** From the journal, before the cloud has spoken: CIDRs, and units whose uplink only the cloud can tell. */
+  restore(cidrs: readonly Cidr[], orphans: readonly OrphanUnit[]): void {
     this.cidrs = cidrs;
+    this.orphans = orphans;
   }
 
   /** Repeatable. Throws KernelError; what was done stays, and the next call goes on from there. */
   async adopt(view: CloudView, signal: AbortSignal): Promise<void> {
     if (view.networkCidrs.length > 0) this.cidrs = view.networkCidrs;
     const links = this.deps.kernel.host.links.list();
-    const carried: [Uplink, CloudInterface][] = [];
-    for (const one of view.interfaces) {
-      if (one.ownership === "foreign" || one.state !== "attached") continue;
-      const isNew = this.deps.uplinks.byInterface(one.id) === undefined;
-      const uplink = this.deps.uplinks.ensure(one, links);
-      if (uplink === undefined) continue;
-      this.deps.pool.addUplink(uplink.slot, uplink.poolKey);
-      if (isNew) this.tell(uplink);
-      carried.push([uplink, one]);
+    const carried = view.interfaces.flatMap((one): [Uplink, CloudInterface][] => {
+      const uplink = this.ensureUplink(one, links);
+      return uplink === undefined ? [] : [[uplink, one]];
+    });
+    for (const uplink of this.deps.uplinks.list()) {
+      if (!carried.some(([{ slot }]) => slot === uplink.slot)) this.missUplink(uplink, view);
     }
     signal.throwIfAborted();
     await this.applyHost();
     for (const [uplink, one] of carried) this.compareUnits(uplink, one);
+    this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
   }
 
@@ -72,16 +85,31 @@ export class Adoption {
   holdUnits(id: InterfaceId, units: readonly Cidr[]): void {
     const uplink = this.deps.uplinks.byInterface(id);
     if (uplink === undefined) return;
-    for (const unit of units) this.hold(uplink, unit);
+    for (const unit of units) {
+      this.losses.unitGiven(unit);
+      this.hold(uplink, unit);
+    }
     this.deps.book().serveWaiters();
+  }
+
+  /** Stops giving addresses of uplinks whose link is gone. True when there is a new one: the cloud should be asked. */
+  missLostLinks(): boolean {
+    return this.lostUplinks().filter((uplink) => this.losses.linkMissed(uplink)).length > 0;
+  }
+
+  /** Uplinks whose link is not on this host now. */
+  lostUplinks(): Uplink[] {
+    const { uplinks, kernel } = this.deps;
+    return uplinks.list().filter(({ linkIndex }) => kernel.host.links.find(linkIndex) === undefined);
   }
 
   /** Lays the host's network down for the uplinks and units of now; gives what it wrote. */
   applyHost(): Promise<readonly string[]> {
-    const { uplinks, pool, book, hostNetwork, kernel } = this.deps;
+    const { uplinks, pool, book, hostNetwork } = this.deps;
     const wanted = () => {
       // one whose link went (detached by hand) must not keep the others from being put in order
-      const there = uplinks.list().filter(({ linkIndex }) => kernel.host.links.find(linkIndex) !== undefined);
+      const lost = new Set(this.lostUplinks().map(({ slot }) => slot));
+      const there = uplinks.list().filter(({ slot }) => !lost.has(slot));
       return {
         uplinks: there,
         units: new Map(there.map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]])),
@@ -110,13 +138,56 @@ export class Adoption {
     this.deps.log.info({ slot, link: linkName, interfaceId }, "uplink ready");
   }
 
+  /** Undefined for one that carries no pods, and while its link has not shown. */
+  private ensureUplink(one: CloudInterface, links: readonly Link[]): Uplink | undefined {
+    if (whyNot(one) !== undefined) return undefined;
+    const isNew = this.deps.uplinks.byInterface(one.id) === undefined;
+    const uplink = this.deps.uplinks.ensure(one, links);
+    if (uplink === undefined) return undefined;
+    this.deps.pool.addUplink(uplink.slot, uplink.poolKey);
+    if (isNew) this.tell(uplink);
+    return uplink;
+  }
+
+  private missUplink(uplink: Uplink, view: CloudView): void {
+    const cloud = view.interfaces.find(({ id }) => id === uplink.interfaceId);
+    const why = cloud === undefined ? "the cloud does not list it" : whyNot(cloud);
+    if (why === undefined) {
+      this.losses.interfaceSeen(uplink.interfaceId);
+      this.losses.linkMissed(uplink);
+    } else {
+      this.losses.interfaceMissed(uplink, why);
+    }
+  }
+
   private compareUnits(uplink: Uplink, cloud: CloudInterface): void {
     const said = new Set(cloud.units.map(String));
-    for (const unit of cloud.units) this.hold(uplink, unit);
-    for (const unit of this.deps.pool.units(uplink.slot)) {
-      if (said.has(unit.toString())) this.misses.delete(unit.toString());
-      else this.miss(uplink, unit);
+    this.losses.interfaceSeen(cloud.id);
+    for (const unit of cloud.units) {
+      this.hold(uplink, unit);
+      this.losses.unitSeen(uplink, unit);
     }
+    for (const unit of this.deps.pool.units(uplink.slot)) {
+      if (!said.has(unit.toString())) this.losses.unitMissed(uplink, unit);
+    }
+  }
+
+  /** Held by an uplink again, or not the cloud's any more: then its routes go, and callers are not refused what others may have now. */
+  private isStillOrphan({ unit, releasing }: OrphanUnit, view: CloudView): boolean {
+    const { pool, uplinks, journal, log } = this.deps;
+    const isUnit = (other: Cidr) => other.equals(unit);
+    const slot = uplinks.list().find((uplink) => pool.units(uplink.slot).some(isUnit))?.slot;
+    if (slot !== undefined) {
+      if (releasing && !pool.isInUse(unit)) pool.startRelease(slot, unit);
+      return false;
+    }
+    if (view.interfaces.some(({ units }) => units.some(isUnit))) return true;
+    journal.forget(unit);
+    log.info(
+      { unit: unit.toString() },
+      "routes removed of a unit that the cloud took away while nobody looked",
+    );
+    return false;
   }
 
   private hold(uplink: Uplink, unit: Cidr): void {
@@ -136,25 +207,10 @@ export class Adoption {
     pool.hold(uplink.slot, unit);
     this.deps.book().unitHeld(unit);
   }
+}
 
-  private miss(uplink: Uplink, unit: Cidr): void {
-    const key = unit.toString();
-    const misses = (this.misses.get(key) ?? 0) + 1;
-    this.misses.set(key, misses);
-    const { pool, journal, log } = this.deps;
-    const inUse = [...pool.addressesIn("leased"), ...pool.addressesIn("cooling")].some((address) =>
-      unit.contains(address),
-    );
-    if (misses < MISSES_MAX || inUse) {
-      log.warn(
-        { unit: key, interfaceId: uplink.interfaceId, misses, inUse },
-        "the cloud does not list a unit that we hold",
-      );
-      return;
-    }
-    this.misses.delete(key);
-    pool.drop(uplink.slot, unit);
-    journal.drop(uplink.slot, unit);
-    log.warn({ unit: key, interfaceId: uplink.interfaceId }, "unit given up: the cloud took it away");
-  }
+/** Why an interface carries no pods; undefined when it does. */
+function whyNot({ ownership, state }: CloudInterface): string | undefined {
+  if (ownership === "foreign") return "it is tagged as not ours";
+  return state === "attached" ? undefined : `the cloud says ${state}`;
 }

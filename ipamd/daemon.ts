@@ -99,6 +99,7 @@ export class Daemon {
       pool: this.pool,
       journal,
       book: () => this.book,
+      clock,
       log,
     });
     this.reconciler = new Reconciler({
@@ -181,7 +182,7 @@ export class Daemon {
       if (releasing) this.pool.startRelease(slot, unit);
     }
     this.book.restore(recovered);
-    this.adoption.restoreCidrs(await hostNetwork.rememberedCidrs());
+    this.adoption.restore(await hostNetwork.rememberedCidrs(), recovered.orphans);
     this.cleanUp(recovered);
     if (this.uplinks.list().length > 0) await this.restoreAtStart();
     const { leases, cooling, units, dyingLinks } = recovered;
@@ -219,6 +220,7 @@ export class Daemon {
 
   private async restoreEverything(): Promise<readonly string[]> {
     this.endLostLeases();
+    if (this.adoption.missLostLinks()) this.reconciler.kickFresh();
     const written = await this.adoption.applyHost();
     const routes = this.adoption.restoreJournal();
     const state = readPodsState(this.deps.kernel);

@@ -8,6 +8,7 @@ import { readPodsTable } from "../cni/repair.ts";
 import { METRIC, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import type { Cidr, IpAddress } from "../common/ip.ts";
+import { ignoring } from "../common/kernel/errors.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Route } from "../common/kernel/routes.ts";
 
@@ -75,11 +76,19 @@ export class Journal {
 
   /** The cloud does not list the unit any more. Idempotent. */
   drop(slot: number, unit: Cidr): void {
+    this.forget(unit);
+    this.points.reach("journal.drop-map");
+    // somebody may have removed the table: it comes back without this one
+    ignoring(["ENOENT"], () =>
+      this.kernel.nft.change([{ op: "remove", element: { set: "uplink", unit, slot } }]),
+    );
+  }
+
+  /** The routes of a unit that no uplink has. Idempotent. */
+  forget(unit: Cidr): void {
     this.points.reach("journal.drop-route");
     this.kernel.host.routes.remove(heldRoute(unit));
     this.kernel.host.routes.remove(releasingRoute(unit));
-    this.points.reach("journal.drop-map");
-    this.kernel.nft.change([{ op: "remove", element: { set: "uplink", unit, slot } }]);
   }
 }
 

@@ -42,7 +42,7 @@ export type LeaseBookDeps = {
 /** Ethernet's own; only for a lease whose uplink is gone. */
 const MTU_FALLBACK_BYTES = 1500;
 
-type Held = { readonly lease: Lease; ready: boolean };
+type Held = { lease: Lease; ready: boolean };
 type Waiter = {
   readonly key: PoolKey;
   readonly serve: (assigned: Assigned) => void;
@@ -136,11 +136,17 @@ export class LeaseBook implements Ipam {
    * lease is known before its unit is. Repeatable.
    */
   unitHeld(unit: Cidr): void {
-    for (const { lease } of this.leases.values())
-      for (const address of addressesOf(lease))
-        if (unit.contains(address)) this.deps.pool.mark(address, "leased");
+    for (const held of this.leases.values())
+      for (const address of addressesOf(held.lease))
+        if (unit.contains(address)) this.claimFound(held, address);
     for (const { address } of this.cooling.values())
       if (unit.contains(address)) this.deps.pool.mark(address, "cooling");
+  }
+
+  private claimFound(held: Held, address: IpAddress): void {
+    this.deps.pool.mark(address, "leased");
+    const slot = this.deps.pool.slotOf(address);
+    if (slot !== undefined) held.lease = { ...held.lease, slot };
   }
 
   waiting(): number {

@@ -49,6 +49,7 @@ function planOf(change: Partial<PlanInput> & { readonly interfaces?: readonly Cl
     view: { interfaces: change.interfaces ?? [nic(1, [])], networkCidrs: [] },
     capabilities,
     slotOf: (id) => Number(id.slice(4)),
+    lost: new Set(),
     fullSubnets: new Set(),
     ...change,
   });
@@ -105,6 +106,24 @@ describe("plan()", () => {
     expect(planOf({ fullSubnets: new Set(["subnet-1" as SubnetId]) })).toEqual({
       actions: [],
       limit: "subnet subnet-1 has no free address",
+    });
+  });
+
+  it("asks nothing of an interface whose link is lost, and adds another beside it", () => {
+    const full = ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"];
+    const three = { ...capabilities, cards: [{ index: 0, interfacesMax: 3 }] };
+    const { actions } = planOf({
+      capabilities: three,
+      interfaces: [nic(1, full), nic(2, [])],
+      lost: new Set(["eni-2" as InterfaceId]),
+    });
+    expect(actions).toMatchObject([{ kind: "create" }]);
+  });
+
+  it("asks for nothing while the primary is tagged as not ours, and says so", () => {
+    expect(planOf({ interfaces: [{ ...nic(1, []), ownership: "foreign" }] })).toEqual({
+      actions: [],
+      limit: "the node's primary interface eni-1 is tagged as not ours, and pods cannot do without it",
     });
   });
 

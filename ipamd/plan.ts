@@ -21,6 +21,8 @@ export type PlanInput = {
   readonly capabilities: Capabilities;
   /** The slot of an interface that is an uplink already. */
   readonly slotOf: (id: InterfaceId) => number | undefined;
+  /** Interfaces that carried pods and whose link is gone from this host: nothing is asked of them. */
+  readonly lost: ReadonlySet<InterfaceId>;
   /** Subnets that said they are full, remembered for a while. */
   readonly fullSubnets: ReadonlySet<SubnetId>;
 };
@@ -42,6 +44,13 @@ export type Plan = {
 };
 
 export function plan(input: PlanInput): Plan {
+  const primary = input.view.interfaces.find(({ isPrimary }) => isPrimary);
+  if (primary?.ownership === "foreign") {
+    return {
+      actions: [],
+      limit: `the node's primary interface ${primary.id} is tagged as not ours, and pods cannot do without it`,
+    };
+  }
   const actions: Action[] = [];
   let shortage = input.waiting + input.spare - freeSets(input);
   const slotOf = ({ id }: CloudInterface) => input.slotOf(id) ?? SLOT_MAX + 1;
@@ -153,6 +162,7 @@ function fullInstance({ capabilities, view }: PlanInput): string {
 
 function carries(input: PlanInput, candidate: CloudInterface): boolean {
   if (candidate.ownership === "foreign" || candidate.poolKey !== input.key) return false;
+  if (input.lost.has(candidate.id)) return false;
   return input.capabilities.cards.some(({ index }) => index === candidate.cardIndex);
 }
 

@@ -21,6 +21,7 @@ export function poolView(parts: {
       poolKey,
       own: addresses.map(({ address }) => address.toString()),
       units: pool.units(slot).map(String),
+      setAside: pool.unitsAside(slot).map(String),
       releasing: pool.releasing(slot).map(String),
       families: rows
         .filter((row) => row.slot === slot)

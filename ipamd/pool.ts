@@ -56,6 +56,29 @@ export class Pool {
     this.shelf(slot).books[unit.family].hold(unit);
   }
 
+  /** Forgets an uplink that holds no unit. Idempotent; throws when it holds one. */
+  removeUplink(slot: number): void {
+    const held = [...this.units(slot), ...this.releasing(slot)];
+    if (held.length > 0) throw new Error(`uplink ${slot} still holds ${held.map(String).join(" ")}`);
+    this.shelves.delete(slot);
+  }
+
+  /** Gives no address of the unit until putBack(): whether the cloud still routes it here is in doubt. True when that is new. */
+  setAside(slot: number, unit: Cidr): boolean {
+    return this.shelf(slot).books[unit.family].setAside(unit, true);
+  }
+
+  /** The doubt is over. True when there was one. */
+  putBack(slot: number, unit: Cidr): boolean {
+    return this.shelf(slot).books[unit.family].setAside(unit, false);
+  }
+
+  /** True when an address of the unit is leased or cooling. */
+  isInUse(unit: Cidr): boolean {
+    const used = [...this.addressesIn("leased"), ...this.addressesIn("cooling")];
+    return used.some((address) => unit.contains(address));
+  }
+
   /** Removes a unit none of whose addresses is leased or cooling. */
   drop(slot: number, unit: Cidr): void {
     const shelf = this.shelf(slot);
@@ -116,6 +139,12 @@ export class Pool {
   units(slot: number): Cidr[] {
     const shelf = this.shelves.get(slot);
     return shelf === undefined ? [] : [...shelf.books[4].heldUnits(), ...shelf.books[6].heldUnits()];
+  }
+
+  /** Of those, the ones that are set aside. */
+  unitsAside(slot: number): Cidr[] {
+    const shelf = this.shelves.get(slot);
+    return shelf === undefined ? [] : [...shelf.books[4].unitsAside(), ...shelf.books[6].unitsAside()];
   }
 
   releasing(slot: number): Cidr[] {

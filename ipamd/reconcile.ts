@@ -11,6 +11,7 @@ import type { Logger } from "../common/log.ts";
 import { CloudError } from "../providers/errors.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
 import type { Adoption } from "./adopt.ts";
+import { CONFIRM_AFTER_MS } from "./misses.ts";
 import { type Action, creationToken, plan } from "./plan.ts";
 import type { Pool } from "./pool.ts";
 import type { Uplinks } from "./uplinks.ts";
@@ -25,6 +26,10 @@ const DESCRIBE_EVERY_MS = 60_000;
 const ARRIVING_EVERY_MS = 250;
 /** And how often the cloud is then asked whether it is attached. */
 const ARRIVING_DESCRIBE_EVERY_MS = 2_000;
+/** While something that we hold is missing from its last answer: as soon as a second one can confirm it. */
+const IN_DOUBT_DESCRIBE_EVERY_MS = CONFIRM_AFTER_MS;
+/** While something is gone for good and no pod holds it back any more. */
+const UNUSED_DESCRIBE_EVERY_MS = 1_000;
 const FULL_SUBNET_FOR_MS = 60_000;
 const RETRY_MS = { first: 500, max: 60_000 } as const;
 
@@ -91,7 +96,7 @@ export class Reconciler {
       this.failures = 0;
       return pauseMs;
     } catch (error) {
-      if (signal.aborted) return 0;
+      if (signal.aborted) return UNUSED_DESCRIBE_EVERY_MS;
       this.limitText = describeError(error);
       this.deps.log.warn({ err: error, failures: this.failures }, "pool not reconciled");
       this.describedAt = Number.NEGATIVE_INFINITY;
@@ -122,11 +127,12 @@ export class Reconciler {
       view: this.view,
       capabilities,
       slotOf: (id) => this.deps.uplinks.byInterface(id)?.slot,
+      lost: new Set(this.deps.adoption.lostUplinks().map(({ interfaceId }) => interfaceId)),
       fullSubnets: this.currentlyFull(),
     });
     this.limitText = limit;
     await this.act(actions, signal);
-    return this.isArriving() ? ARRIVING_EVERY_MS : DESCRIBE_EVERY_MS;
+    return this.isArriving() ? ARRIVING_EVERY_MS : this.describeEveryMs();
   }
 
   private async act(actions: readonly Action[], signal: AbortSignal): Promise<void> {
@@ -183,7 +189,9 @@ export class Reconciler {
   }
 
   private describeEveryMs(): number {
-    return this.isArriving() ? ARRIVING_DESCRIBE_EVERY_MS : DESCRIBE_EVERY_MS;
+    if (this.isArriving()) return ARRIVING_DESCRIBE_EVERY_MS;
+    if (this.deps.adoption.hasUnusedLosses) return 0;
+    return this.deps.adoption.isInDoubt ? IN_DOUBT_DESCRIBE_EVERY_MS : DESCRIBE_EVERY_MS;
   }
 
   private isArriving(): boolean {

@@ -23,12 +23,17 @@ export type KernelState = {
   readonly genuine: readonly Extract<NftElement, { set: "genuine" }>[];
 };
 
+/** A unit whose routes are there while the map that named its uplink is gone. */
+export type OrphanUnit = { readonly unit: Cidr; readonly releasing: boolean };
+
 export type RecoveredLease = { readonly record: LeaseRecord; readonly link: Link };
 
 export type Recovered = {
   /** Links that carry an uplink's record. */
   readonly uplinks: readonly { readonly record: UplinkRecord; readonly link: Link }[];
   readonly units: readonly { readonly slot: number; readonly unit: Cidr; readonly releasing: boolean }[];
+  /** Units whose uplink is not known: nothing is given of them until the cloud says whose they are, or that they are gone. */
+  readonly orphans: readonly OrphanUnit[];
   /** Pods that run: their link is there and says ready. */
   readonly leases: readonly RecoveredLease[];
   /** Reserved addresses without a running pod: each starts its full cooling period again, as routes carry no time. */
@@ -72,6 +77,7 @@ export function recover(state: KernelState): Recovered {
       return record === undefined ? [] : [{ record, link }];
     }),
     units: recoverUnits(state),
+    orphans: recoverOrphans(state),
     leases,
     cooling: state.routes
       .filter(({ type, destination }) => type === "unreachable" && !leased.has(destination.first.toString()))
@@ -90,6 +96,18 @@ function recoverUnits(state: KernelState): Recovered["units"] {
     state.routes.filter(({ type }) => type === "prohibit").map(({ destination }) => destination.toString()),
   );
   return state.units.map(({ slot, unit }) => ({ slot, unit, releasing: releasing.has(unit.toString()) }));
+}
+
+function recoverOrphans({ routes, units }: KernelState): OrphanUnit[] {
+  const known = new Set(units.map(({ unit }) => unit.toString()));
+  const orphans = new Map<string, OrphanUnit>();
+  for (const { type, destination } of routes) {
+    const key = destination.toString();
+    if ((type !== "blackhole" && type !== "prohibit") || known.has(key)) continue;
+    const releasing = type === "prohibit" || orphans.get(key)?.releasing === true;
+    orphans.set(key, { unit: destination, releasing });
+  }
+  return [...orphans.values()];
 }
 
 export function addressesOf(record: { readonly ipv4?: IpAddress; readonly ipv6?: IpAddress }): IpAddress[] {

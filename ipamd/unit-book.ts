@@ -8,7 +8,7 @@ export type Use = "leased" | "cooling" | "excluded";
  * then the one that has been free longest, so that reuse is as late as it can be.
  */
 export class UnitBook {
-  private readonly units = new Map<string, { readonly unit: Cidr; next: bigint }>();
+  private readonly units = new Map<string, { readonly unit: Cidr; next: bigint; isAside: boolean }>();
   private readonly uses = new Map<string, { readonly address: IpAddress; use: Use }>();
   /** Given before and free again, longest free first. May hold addresses that are no longer free or held: checked when taken. */
   private readonly returned = new Map<string, IpAddress>();
@@ -16,7 +16,20 @@ export class UnitBook {
   /** Idempotent. */
   hold(unit: Cidr): void {
     const key = unit.toString();
-    if (!this.units.has(key)) this.units.set(key, { unit, next: firstOffset(unit) });
+    if (!this.units.has(key)) this.units.set(key, { unit, next: firstOffset(unit), isAside: false });
+  }
+
+  /** From now on nothing is taken from the unit (or is again); what is leased of it stays so. True when that is new. */
+  setAside(unit: Cidr, isAside: boolean): boolean {
+    const entry = this.units.get(unit.toString());
+    if (entry === undefined || entry.isAside === isAside) return false;
+    entry.isAside = isAside;
+    return true;
+  }
+
+  /** Units that nothing is taken from for now. */
+  unitsAside(): Cidr[] {
+    return [...this.units.values()].filter(({ isAside }) => isAside).map(({ unit }) => unit);
   }
 
   /** Forgets a unit. Throws when one of its addresses is leased or cooling: that would lose it. */
@@ -52,8 +65,7 @@ export class UnitBook {
   }
 
   holds(address: IpAddress): boolean {
-    for (const { unit } of this.units.values()) if (unit.contains(address)) return true;
-    return false;
+    return this.entryOf(address) !== undefined;
   }
 
   heldUnits(): Cidr[] {
@@ -68,13 +80,14 @@ export class UnitBook {
   /** How many could be taken now; saturates at 2^53 - 1. */
   freeCount(): number {
     let count = 0n;
-    for (const { unit } of this.units.values()) count += unit.size - firstOffset(unit);
+    for (const { unit, isAside } of this.units.values()) if (!isAside) count += unit.size - firstOffset(unit);
     for (const { address } of this.uses.values()) if (this.isUsable(address)) count -= 1n;
     return count > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(count);
   }
 
   private takeFresh(): IpAddress | undefined {
     for (const entry of this.units.values()) {
+      if (entry.isAside) continue;
       for (; entry.next < entry.unit.size; entry.next += 1n) {
         const address = entry.unit.first.plus(entry.next);
         const key = address.toString();
@@ -88,6 +101,8 @@ export class UnitBook {
 
   private takeReturned(): IpAddress | undefined {
     for (const [key, address] of this.returned) {
+      // it waits until its unit is back
+      if (this.entryOf(address)?.isAside) continue;
       this.returned.delete(key);
       if (!this.uses.has(key) && this.isUsable(address)) return address;
     }
@@ -95,10 +110,14 @@ export class UnitBook {
   }
 
   private isUsable(address: IpAddress): boolean {
-    for (const { unit } of this.units.values()) {
-      if (unit.contains(address)) return address.value - unit.first.value >= firstOffset(unit);
-    }
-    return false;
+    const entry = this.entryOf(address);
+    if (entry === undefined || entry.isAside) return false;
+    return address.value - entry.unit.first.value >= firstOffset(entry.unit);
+  }
+
+  private entryOf(address: IpAddress) {
+    for (const entry of this.units.values()) if (entry.unit.contains(address)) return entry;
+    return undefined;
   }
 }
 

@@ -36,13 +36,14 @@ export class Uplinks {
 
   /** What the links' aliases, addresses and tables remember; the cloud is not needed. */
   restore(recovered: Recovered): void {
+    const units = recovered.units.map(({ unit }) => unit);
     for (const { record, link } of recovered.uplinks) {
       if (link.mac === undefined) continue;
       this.bySlot.set(record.slot, {
         ...record,
         ...linkPart(link, link.mac),
         isPrimary: record.slot === PRIMARY_SLOT,
-        addresses: this.ownAddresses(link.index),
+        addresses: this.ownAddresses(link.index, units),
         gateways: this.gateways(record.slot, link.index),
       });
     }
@@ -69,16 +70,23 @@ export class Uplinks {
     return uplink;
   }
 
+  /** Its slot is free for another. Idempotent. */
+  remove(slot: number): void {
+    this.bySlot.delete(slot);
+  }
+
   private freeSlot(isPrimary: boolean): number | undefined {
     if (isPrimary) return PRIMARY_SLOT;
     for (let slot = PRIMARY_SLOT + 1; slot <= SLOT_MAX; slot += 1) if (!this.bySlot.has(slot)) return slot;
     return undefined;
   }
 
-  private ownAddresses(linkIndex: number): OwnAddress[] {
+  /** As configured, but for what others put there of our pool's: that is damage, and is removed. */
+  private ownAddresses(linkIndex: number, units: readonly Cidr[]): OwnAddress[] {
     return this.host.addresses
       .list(linkIndex)
       .filter(({ scope }) => (scope ?? 0) === 0)
+      .filter(({ address }) => !units.some((unit) => unit.contains(address)))
       .map(({ address, prefixLength }) => ({ address, prefixLength }));
   }
 

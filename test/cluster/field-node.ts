@@ -1,6 +1,7 @@
 /** One node with its daemon, five pods on two uplinks, and a machine in the VPC to talk with: what cases from the field are tried on. */
 import { expect, vi } from "vitest";
 import { IpAddress } from "../../common/ip.ts";
+import type { RawSettings } from "../../ipamd/settings.ts";
 import { tcpAsk, tcpEcho } from "../cloudsim/probe/index.ts";
 import { HOSTILE, type Place, runIn } from "../cloudsim/vpc/index.ts";
 import { Cluster, type ClusterNode, type PodOf, twoZones } from "./cluster.ts";
@@ -24,7 +25,10 @@ export class FieldNode implements AsyncDisposable {
     for (const address of PEER) this.echo(peer.netnsPath, address, "peer");
   }
 
-  static async start(id: string, options: { readonly instanceType?: string } = {}): Promise<FieldNode> {
+  static async start(
+    id: string,
+    options: { readonly instanceType?: string; readonly settings?: RawSettings } = {},
+  ): Promise<FieldNode> {
     const cluster = await Cluster.build(twoZones(`${id}${process.pid}`));
     const { instanceType = "t3.small" } = options;
     const node = await cluster.addNode({
@@ -34,7 +38,7 @@ export class FieldNode implements AsyncDisposable {
       profile: HOSTILE,
     });
     const peer = cluster.vpc.addHost({ name: "peer", addresses: PEER });
-    await node.startDaemon();
+    await node.startDaemon("ready for pods", {}, options.settings);
     return new FieldNode(cluster, node, peer);
   }
 

@@ -13,6 +13,7 @@ export type PoolPage = {
     readonly interfaceId: string;
     readonly own: readonly string[];
     readonly units: readonly string[];
+    readonly setAside: readonly string[];
     readonly releasing: readonly string[];
     readonly families: readonly {
       readonly family: 4 | 6;
