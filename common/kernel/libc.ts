@@ -24,6 +24,8 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0x80000;
 const MSG_DONTWAIT = 0x40;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
 const SO_PEERCRED = 17;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
@@ -70,10 +72,16 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   );
 }
 
-/** Sets both buffers of a socket past the machine's limit; needs CAP_NET_ADMIN. */
+/** Sets both buffers of a socket past the machine's limit; in a user namespace, where that is not allowed, up to the limit. */
 export function setBuffers(fd: number, bytes: number): void {
-  setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
-  setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes);
+  try {
+    setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes);
+    setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes);
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code !== "EPERM") throw error;
+    setSocketOption(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+    setSocketOption(fd, SOL_SOCKET, SO_SNDBUF, bytes);
+  }
 }
 
 /** Sends one datagram. Netlink requests are carried out inside this call. Throws KernelError. */

@@ -32,8 +32,8 @@ if [ -n "$missing" ]; then
 fi
 
 # The lock file, by the Node we run on: npm of an older Node would pick older majors by their engines field.
-stamp=node_modules/.causeway-setup
-want=$(cat package-lock.json package.json | sha256sum | cut -c1-64)
+stamp=node_modules/.causeway-lock
+want=$(sha256sum <package-lock.json | cut -c1-64)
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]; then
   say "installing Node $NODE_VERSION and the locked packages"
   bootstrap=.cache/node
