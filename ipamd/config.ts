@@ -31,6 +31,11 @@ export type Config = {
   readonly crashAt: { readonly point: string; readonly hit: number } | undefined;
 };
 
+/** Where what the host was before us is noted, beside the socket. */
+export function hostBeforeFile({ socketPath }: Pick<Config, "socketPath">): string {
+  return path.join(path.dirname(socketPath), "host-before.json");
+}
+
 /** Below the plugin's own 90 s, so that the reason reaches the runtime. */
 const ADD_WAIT_MAX_MS = 85_000;
 

@@ -9,9 +9,10 @@ import { ProgramXtables } from "../common/kernel/xtables.ts";
 import { buildLogger, type Logger } from "../common/log.ts";
 import { Metrics } from "../common/metrics.ts";
 import { openCloud } from "../providers/registry.ts";
-import { type Config, readConfig } from "./config.ts";
+import { type Config, hostBeforeFile, readConfig } from "./config.ts";
 import { crashingPoints } from "./crash-points.ts";
 import { Daemon } from "./daemon.ts";
+import { FileBeforeBook } from "./host-network/before.ts";
 import { KernelHostNetwork } from "./host-network/kernel-host-network.ts";
 import { parseSettings, type RawSettings, type Settings } from "./settings.ts";
 
@@ -29,7 +30,13 @@ async function main(): Promise<void> {
     kernel,
     peers: kernelPeerCredentials(),
     network: await openCloud(cloud, { cluster, ...cloudApi, clock: systemClock, log, metrics }),
-    hostNetwork: new KernelHostNetwork({ kernel, xtables: new ProgramXtables(), settings, log }),
+    hostNetwork: new KernelHostNetwork({
+      kernel,
+      xtables: new ProgramXtables(),
+      settings,
+      before: new FileBeforeBook(hostBeforeFile(config), kernel.bootId),
+      log,
+    }),
     clock: systemClock,
     log,
     metrics,

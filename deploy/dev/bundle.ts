@@ -9,7 +9,11 @@ const OUT = "dist/ipamd";
 
 await rm(OUT, { recursive: true, force: true });
 await build({
-  entryPoints: { main: "ipamd/main.ts", "slow-worker": "common/kernel/slow-worker.ts" },
+  entryPoints: {
+    main: "ipamd/main.ts",
+    causewayctl: "ipamd/ctl/main.ts",
+    "slow-worker": "common/kernel/slow-worker.ts",
+  },
   outdir: OUT,
   bundle: true,
   splitting: true,
@@ -22,7 +26,8 @@ await build({
   minifyWhitespace: true,
   keepNames: true,
   outExtension: { ".js": ".mjs" },
-  chunkNames: "chunks/[name]-[hash]",
+  // beside the entries: a thread of the daemon finds its file beside the code that starts it
+  chunkNames: "[name]-[hash]",
   // native code stays where npm put it
   external: ["koffi"],
   // CommonJS dependencies call require(); a name that no minifier invents

@@ -10,11 +10,17 @@ import { isSameRoute, type Route } from "../../common/kernel/routes.ts";
 import { isSameRule, type Rule } from "../../common/kernel/rules.ts";
 import type { Xtables } from "../../common/kernel/xtables.ts";
 import { applyNft, type NftDoors } from "./apply-nft.ts";
+import type { BeforeBook } from "./before.ts";
 import { ensureForwardAccepts } from "./forward-accepts.ts";
 import type { HostNetworkPlan, WantedLink } from "./plan.ts";
 import { tableOf } from "./uplinks.ts";
 
-export type HostNetworkDoors = NftDoors & { readonly host: NetworkStack; readonly xtables: Xtables };
+export type HostNetworkDoors = NftDoors & {
+  readonly host: NetworkStack;
+  readonly xtables: Xtables;
+  /** What was there, before it is changed. */
+  readonly before: BeforeBook;
+};
 
 /**
  * Repeatable; calls must not overlap. Gives what it wrote, one line each: an empty list means that all was well. Throws
@@ -25,8 +31,8 @@ export async function applyHostNetwork(
   wanted: HostNetworkPlan,
 ): Promise<readonly string[]> {
   const written = [
-    ...applySysctls(doors.host, wanted),
-    ...wanted.links.flatMap((link) => applyLink(doors.host, link)),
+    ...applySysctls(doors, wanted),
+    ...wanted.links.flatMap((link) => applyLink(doors, link)),
     ...wanted.ownedLinks.flatMap((linkIndex) => clearOwned(doors.host, linkIndex, wanted)),
     ...wanted.addresses.flatMap((address) => applyAddress(doors.host, address)),
     ...removePodAddresses(doors.host, wanted),
@@ -40,19 +46,20 @@ export async function applyHostNetwork(
   return written;
 }
 
-function applySysctls(host: NetworkStack, wanted: HostNetworkPlan): string[] {
+function applySysctls({ host, before }: HostNetworkDoors, wanted: HostNetworkPlan): string[] {
   const written: string[] = [];
   for (const { path, value } of wanted.sysctls) {
     const actual = host.sysctl.get(path);
     // a kernel without IPv6 has none of its files
     if (actual === value || actual === undefined) continue;
+    before.sysctl(host, path);
     host.sysctl.set(path, value);
     written.push(`sysctl: ${path} = ${value}`);
   }
   return written;
 }
 
-function applyLink(host: NetworkStack, wanted: WantedLink): string[] {
+function applyLink({ host, before }: HostNetworkDoors, wanted: WantedLink): string[] {
   const link = host.links.find(wanted.index);
   // it went meanwhile: its event starts another look
   if (link === undefined) return [];
@@ -60,6 +67,7 @@ function applyLink(host: NetworkStack, wanted: WantedLink): string[] {
     link.up && link.group === wanted.group && (wanted.alias === undefined || link.alias === wanted.alias);
   if (isRight) return [];
   const { group, up, alias } = wanted;
+  before.link(link);
   host.links.change(wanted.index, { group, up, ...(alias === undefined ? {} : { alias }) });
   return [`link: ${wanted.name}`];
 }

@@ -42,6 +42,34 @@ async function ensureIn(xtables: Xtables, chain: XtablesChain): Promise<boolean>
   return true;
 }
 
+/** Takes ours out of every FORWARD chain in use. Repeatable; gives the chains it had to write to. Throws KernelError. */
+export async function removeForwardAccepts(
+  xtables: Xtables,
+  families: readonly Family[],
+): Promise<XtablesChain[]> {
+  const found = await findForwardAccepts(xtables, families);
+  for (const { chain, rules } of found) {
+    await xtables.changeForward(chain, { remove: rules, insert: [], position: 0 });
+  }
+  return found.map(({ chain }) => chain);
+}
+
+/** The chains that have rules of ours, with them. Changes nothing. */
+export async function findForwardAccepts(
+  xtables: Xtables,
+  families: readonly Family[],
+): Promise<{ readonly chain: XtablesChain; readonly rules: readonly string[] }[]> {
+  const found = [];
+  for (const family of families) {
+    for (const backend of await xtables.backends(family)) {
+      const chain = { backend, family };
+      const rules = (await xtables.readForward(chain)).filter(isOurs);
+      if (rules.length > 0) found.push({ chain, rules });
+    }
+  }
+  return found;
+}
+
 /** What to change in a FORWARD chain with these rules; undefined when nothing. Pure. */
 export function planForward(
   rules: readonly string[],

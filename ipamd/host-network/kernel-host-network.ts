@@ -7,6 +7,7 @@ import type { Logger } from "../../common/log.ts";
 import type { Settings } from "../settings.ts";
 import { formatUplinkAlias } from "../uplink.ts";
 import { applyHostNetwork, type HostNetworkDoors } from "./apply.ts";
+import type { BeforeBook } from "./before.ts";
 import type { HostNetwork, HostWanted } from "./host-network.ts";
 import { setElements } from "./nft-compare.ts";
 import { type HostNetworkPlan, planHostNetwork } from "./plan.ts";
@@ -15,6 +16,7 @@ export type KernelHostNetworkParts = {
   readonly kernel: Kernel;
   readonly xtables: Xtables;
   readonly settings: Settings;
+  readonly before: BeforeBook;
   readonly log: Logger;
 };
 
@@ -47,10 +49,10 @@ export class KernelHostNetwork implements HostNetwork {
     const now = wanted();
     // without the primary there is nothing to route by yet
     if (!now.uplinks.some(({ isPrimary }) => isPrimary)) return [];
-    const { kernel, xtables, settings, log } = this.parts;
+    const { kernel, xtables, settings, before, log } = this.parts;
     const { host, nft } = kernel;
     const units = () => unitElements(wanted());
-    const doors: HostNetworkDoors = { host, nft, xtables, preview: this.preview, genuine, units };
+    const doors: HostNetworkDoors = { host, nft, xtables, before, preview: this.preview, genuine, units };
     const written = await applyHostNetwork(doors, hostNetworkPlan(now, settings));
     if (written.length > 0) log.info({ written }, "host network changed");
     return written;

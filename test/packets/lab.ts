@@ -10,6 +10,7 @@ import { previewNft } from "../../common/kernel/nft-preview.ts";
 import { openKernel } from "../../common/kernel/real-kernel.ts";
 import { ProgramXtables } from "../../common/kernel/xtables.ts";
 import { applyHostNetwork } from "../../ipamd/host-network/apply.ts";
+import { noBeforeBook } from "../../ipamd/host-network/before.ts";
 import {
   type HostNetworkPlan,
   type HostNetworkSettings,
@@ -211,6 +212,7 @@ async function apply(node: LabNode, plan: HostNetworkPlan): Promise<readonly str
       // nobody else changes units here
       units: () => node.kernel.nft.list("uplink"),
       xtables: new ProgramXtables({ netnsPath: node.netnsPath }),
+      before: noBeforeBook,
     },
     plan,
   );
