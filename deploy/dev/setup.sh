@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 NODE_VERSION=26.10.0
 # name of a command to look for, and the Debian package that brings it
-TOOLS="nft:nftables iptables-nft-restore:iptables ip:iproute2 ping:iputils-ping conntrack:conntrack iperf3:iperf3 unshare:util-linux nsenter:util-linux sysctl:procps"
+TOOLS="nft:nftables iptables-nft-restore:iptables ip:iproute2 ping:iputils-ping conntrack:conntrack iperf3:iperf3 unshare:util-linux nsenter:util-linux sysctl:procps strace:strace"
 
 say() { printf 'setup: %s\n' "$1"; }
 

@@ -1,0 +1,107 @@
+/** An ADD and a DEL ask the kernel for single objects, never for lists: lists grow with pods, and are disturbed by other programs' changes. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { SPARE } from "../../ipamd/reconcile.ts";
+import { FieldNode, RESTORED } from "./field-node.ts";
+
+const ROUNDS = 10;
+const CHURN_ROUNDS = 200;
+const LOOK_EVERY_MS = 10_000;
+/** Batches of one process each, so that nothing but the kernel slows it down. */
+const CHURN = `while :; do
+  for i in $(seq 100); do echo "link add churn$i type veth peer name nruhc$i"; echo "link delete churn$i"; done | ip -force -batch -
+done`;
+
+let field: FieldNode;
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync("/run/no-dumps-");
+  field = await FieldNode.start("nd", { instanceType: "m5.large", settings: { "ip-cooldown-period": "0" } });
+});
+
+afterAll(async () => {
+  await field?.[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** RTM_GET* of linux/rtnetlink.h. Routes are left out: freeing an IPv6 address, when it has cooled, looks in our own table. */
+const LISTS = new Map([
+  [18, "links"],
+  [22, "addresses"],
+  [30, "neighbours"],
+  [34, "rules"],
+]);
+/** NLM_F_ROOT and NLM_F_MATCH of linux/netlink.h. */
+const DUMP = 0x300;
+
+/** The lists that the daemon's main thread asks the kernel for while `work` runs; the thread for slow work removes links after the answer. */
+async function listsAskedFor(work: () => Promise<void>): Promise<string[]> {
+  const file = path.join(folder, "trace");
+  const pid = String(field.node.daemon?.pid);
+  const options = ["-f", "-xx", "-s", "65536", "-e", "trace=sendto,sendmsg", "-o", file, "-p", pid];
+  const strace = spawn("strace", options, { stdio: ["ignore", "ignore", "pipe"] });
+  const ended = once(strace, "exit");
+  await once(strace.stderr, "data");
+  await work();
+  strace.kill("SIGINT");
+  await ended;
+  const lines = readFileSync(file, "utf8").split("\n");
+  return lines.filter((line) => line.startsWith(`${pid} `)).flatMap(listsOf);
+}
+
+/** strace shows the header of every message of a call: `{nlmsg_len=40, nlmsg_type=0x12 …, nlmsg_flags=NLM_F_REQUEST|0x300, …}`. */
+function listsOf(line: string): string[] {
+  const headers = line.matchAll(/nlmsg_type=(0x[0-9a-f]+)[^,]*, nlmsg_flags=([\w|]+)/g);
+  return [...headers].flatMap(([, type, flags = ""]) => {
+    const what = LISTS.get(Number(type));
+    return what !== undefined && flags.split("|").some((flag) => Number(flag) === DUMP) ? [what] : [];
+  });
+}
+
+/** An ADD and a DEL of a new sandbox in that namespace, under a link name of its own: the last one's may be going still. */
+async function round(name: string, netnsPath: string): Promise<void> {
+  const sandbox = { ...field.node.runtime.sandbox(name, netnsPath), ifname: name };
+  await field.node.runtime.add(sandbox);
+  await field.node.runtime.del(sandbox);
+}
+
+it("an ADD and a DEL ask for no list", async () => {
+  const { netnsPath } = field.cluster.vpc.addPlace("one");
+  // the pool grows to its spare, and looks at the host's addresses for that
+  for (let number = 0; number < 5; number += 1) await round(`warm-${number}`, netnsPath);
+  await field.node.poolHasFree(SPARE);
+  const startedAt = performance.now();
+  const busy = new Set<string>();
+  for (let number = 0; number < ROUNDS; number += 1) {
+    const asked = await listsAskedFor(() => round(`one-${number}`, netnsPath));
+    if (asked.length > 0) busy.add(`round ${number}: ${asked.join(" ")}`);
+  }
+  // the daemon's own look at the host, every ten seconds, may fall into a round
+  const looks = 1 + Math.floor((performance.now() - startedAt) / LOOK_EVERY_MS);
+  expect([...busy].slice(looks)).toEqual([]);
+}, 60_000);
+
+it("the trace would show one", async () => {
+  const asked = await listsAskedFor(async () => {
+    field.sh("ip -4 rule delete pref 402");
+    await vi.waitFor(() => expect(field.sh("ip -4 rule show")).toMatch(/^402:/m), RESTORED);
+  });
+  expect(asked).toContain("rules");
+});
+
+it(`${CHURN_ROUNDS} ADDs and DELs succeed while another program makes and removes links as fast as it can`, async () => {
+  const churn = spawn("nsenter", [`--net=${field.node.place.netnsPath}`, "sh", "-c", CHURN], {
+    stdio: "ignore",
+  });
+  try {
+    const { netnsPath } = field.cluster.vpc.addPlace("two");
+    for (let number = 0; number < CHURN_ROUNDS; number += 1) await round(`two-${number}`, netnsPath);
+    expect(churn.exitCode).toBeNull();
+  } finally {
+    churn.kill("SIGKILL");
+  }
+}, 120_000);
