@@ -61,6 +61,12 @@ export class Vpc implements DataPlane, Disposable {
     return this.#makePlaces(...names);
   }
 
+  /** Ends a place, as a runtime does with a pod's namespace: links in it go. */
+  removePlace({ name }: Place): void {
+    run(["ip", "netns", "delete", name]);
+    for (const [short, place] of this.#places) if (place.name === name) this.#places.delete(short);
+  }
+
   plug(port: PortSpec): void {
     this.fabric.plug(port, this.#place(port.instance).name);
   }
