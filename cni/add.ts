@@ -6,8 +6,10 @@ import { setImmediate as turn } from "node:timers/promises";
 import { CodedError, hasCode } from "../common/errors.ts";
 import type { Attachment } from "../common/ids.ts";
 import type { Nft } from "../common/kernel/nft.ts";
+import { waitFor } from "../common/wait-for.ts";
 import { type ApplyDeps, attach, detach, netnsId } from "./apply.ts";
 import type { AttachmentDesk } from "./attachment-desk.ts";
+import type { DyingLinks } from "./dying-links.ts";
 import type { Ipam, Lease, PodRef } from "./ipam.ts";
 import { podLink } from "./pod-link.ts";
 import { type PodNetwork, planPodNetwork } from "./pod-network.ts";
@@ -15,6 +17,9 @@ import { type PodNetwork, planPodNetwork } from "./pod-network.ts";
 export type AddDeps = ApplyDeps & {
   readonly ipam: Ipam;
   readonly desk: AttachmentDesk;
+  readonly dyingLinks: DyingLinks;
+  /** Removes queued DELs of the attachment that began before `startedAt`: after a restart nobody would know that they are older than the pod. */
+  readonly dropOlderDels: (attachment: Attachment, startedAt: number) => Promise<void>;
   /** When this daemon began, in the desk's clock. */
   readonly bornAt: number;
 };
@@ -39,11 +44,12 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
     const netns = checkedNetns(deps, request);
     const existing = deps.ipam.find(request.attachment);
     if (existing !== undefined) return finishedBefore(deps, request, existing);
-    await deps.desk.linkGone(podLink(request.attachment).hostName);
+    await deps.dyingLinks.gone(podLink(request.attachment).hostName, ended);
     const lease = await deps.ipam.reserve(request.attachment, request.pod, ended);
     let network: PodNetwork | undefined;
     try {
-      await tableInPlace(deps.kernel.nft);
+      await deps.dropOlderDels(request.attachment, request.startedAt);
+      await tableInPlace(deps.kernel.nft, ended);
       ended.throwIfAborted();
       network = planPodNetwork(lease);
       connect(deps, request, network, lease, netns);
@@ -59,7 +65,7 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
     if (ended.aborted) {
       detach(deps, network, lease, "undo");
       deps.ipam.release(lease.attachment);
-      deps.desk.linkIsDying(network.link.hostName);
+      deps.dyingLinks.add(network.link.hostName);
       throw ended.reason;
     }
     return { lease, network, netnsPath: request.netnsPath };
@@ -70,17 +76,22 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
  * An ADD whose plugin is older than this daemon may be asking again for one that finished while the answer was lost with the daemon before: it gets that
  * answer, when the pod still has what it says. Any other second ADD is refused.
  */
-function finishedBefore(deps: AddDeps, request: AddRequest, lease: Lease): Added {
+async function finishedBefore(deps: AddDeps, request: AddRequest, lease: Lease): Promise<Added> {
   const network = planPodNetwork(lease);
-  using netns = deps.kernel.netns.open(request.netnsPath);
-  const mac = netns.run((stack) => stack.links.find(network.ifname)?.mac);
+  const mac = macInPod(deps, request.netnsPath, network.ifname);
   if (request.startedAt >= deps.bornAt || mac !== network.link.podMac) throw alreadyAdded(request);
+  await deps.dropOlderDels(request.attachment, request.startedAt);
   return { lease, network, netnsPath: request.netnsPath };
 }
 
+function macInPod(deps: AddDeps, netnsPath: string, ifname: string): string | undefined {
+  using netns = deps.kernel.netns.open(netnsPath);
+  return netns.run((stack) => stack.links.find(ifname)?.mac);
+}
+
 /** Its pairs would be missing from a table that is laid down just now, and the pod's first packets be dropped as spoofed. */
-async function tableInPlace(nft: Nft): Promise<void> {
-  while (nft.loading !== undefined) await nft.loading;
+async function tableInPlace(nft: Nft, signal: AbortSignal): Promise<void> {
+  while (nft.loading !== undefined) await waitFor(nft.loading, signal);
 }
 
 function checkedNetns(deps: AddDeps, request: AddRequest): string {
@@ -120,7 +131,7 @@ function connect(
 
 function undo(deps: AddDeps, lease: Lease, network: PodNetwork | undefined): void {
   const hadLink = network !== undefined && detach(deps, network, lease, "undo");
-  if (hadLink) deps.desk.linkIsDying(network.link.hostName);
+  if (hadLink) deps.dyingLinks.add(network.link.hostName);
   // with a link the pod may have sent a packet: let its addresses cool down
   if (hadLink) deps.ipam.release(lease.attachment);
   else deps.ipam.cancel(lease.attachment);

@@ -1,30 +1,32 @@
+import type { Clock } from "../common/clock.ts";
 import { CodedError } from "../common/errors.ts";
 import { type Attachment, attachmentKey } from "../common/ids.ts";
 import { KeyedLock } from "../common/keyed-lock.ts";
+import type { Logger } from "../common/log.ts";
+import { CallOrder } from "./call-order.ts";
 
-/** How long a DEL is remembered, so that an ADD it overtook is refused: longer than any runtime keeps a call waiting. */
-const TOMBSTONE_MS = 10 * 60_000;
-
-/** Removes the links that wait for it, and resolves when they are gone. */
-export type RemoveDyingLinks = () => Promise<unknown>;
+type Running = { readonly startedAt: number; readonly overtaken: AbortController };
 
 /**
- * Where calls for one attachment queue up: one at a time, a DEL ends the ADD that runs, and an ADD that started before a finished DEL
- * of the same attachment is refused (the runtime has forgotten it). Times are milliseconds of the machine's boot clock.
+ * Where calls for one attachment queue up: one at a time, and in the order in which their plugins began, whatever order they arrive in. A DEL ends an
+ * older ADD that runs, and an older pod; it does nothing to a newer one. An ADD that is older than a DEL is refused: the runtime has forgotten
+ * it. Times are milliseconds of the machine's boot clock.
+ *
+ * The order is this daemon's memory. A daemon that starts finds pods without the time of their ADD, and needs none: an ADD leaves no older DEL in the
+ * queue (DelQueue.dropOlder), so what the queue holds at start is newer than every pod that is found, and it is drained before new ADDs are served.
  */
 export class AttachmentDesk {
   private readonly lock = new KeyedLock();
-  private readonly running = new Map<string, AbortController>();
-  private readonly tombstones = new Map<string, number>();
-  private readonly removeDyingLinks: RemoveDyingLinks;
-  private readonly dying = new Map<string, Promise<unknown>>();
-  private sweep: Promise<unknown> | undefined;
+  private readonly running = new Map<string, Running>();
+  private readonly order: CallOrder;
+  private readonly log: Logger;
 
-  constructor(removeDyingLinks: RemoveDyingLinks) {
-    this.removeDyingLinks = removeDyingLinks;
+  constructor(clock: Clock, log: Logger) {
+    this.order = new CallOrder(clock);
+    this.log = log;
   }
 
-  /** Runs an ADD's work when its turn comes. The signal given to it aborts with the caller's, or when a DEL comes. */
+  /** Runs an ADD's work when its turn comes. The signal given to it aborts with the caller's, or when a newer DEL comes. */
   async add<T>(
     attachment: Attachment,
     startedAt: number,
@@ -37,11 +39,12 @@ export class AttachmentDesk {
     return this.lock.run(
       key,
       async () => {
-        const deletedAt = this.tombstones.get(key);
-        if (deletedAt !== undefined && startedAt <= deletedAt) throw overtakenBy(attachment);
-        this.running.set(key, overtaken);
+        if (startedAt <= this.order.lastDel(key)) throw overtakenBy(attachment);
+        this.running.set(key, { startedAt, overtaken });
         try {
-          return await work(ended);
+          const added = await work(ended);
+          this.order.noteAdd(key, startedAt);
+          return added;
         } finally {
           this.running.delete(key);
         }
@@ -50,42 +53,25 @@ export class AttachmentDesk {
     );
   }
 
-  /** Ends a running ADD of the attachment, waits for its undoing, then runs a DEL's work. `startedAt` as for add(). */
-  async del<T>(attachment: Attachment, startedAt: number, work: () => T | Promise<T>): Promise<T> {
+  /**
+   * Ends an older ADD that runs, waits for its undoing (or for a newer one's end), then runs a DEL's work. Undefined, and no work done, when an ADD that
+   * began later has succeeded. `startedAt` as for add().
+   */
+  async del<T>(
+    attachment: Attachment,
+    startedAt: number,
+    work: () => T | Promise<T>,
+  ): Promise<T | undefined> {
     const key = attachmentKey(attachment);
-    this.running.get(key)?.abort(overtakenBy(attachment));
-    this.bury(key, startedAt);
-    return this.lock.run(key, work);
-  }
-
-  /** A link has been put into the dying group: removes the group soon. Several links of one moment go with one message. */
-  linkIsDying(linkName: string): void {
-    this.sweep ??= Promise.resolve()
-      .then(() => {
-        this.sweep = undefined;
-        return this.removeDyingLinks();
-      })
-      .catch(() => undefined);
-    const sweep = this.sweep;
-    this.dying.set(linkName, sweep);
-    void sweep.then(() => {
-      if (this.dying.get(linkName) === sweep) this.dying.delete(linkName);
+    const running = this.running.get(key);
+    if (running !== undefined && running.startedAt <= startedAt)
+      running.overtaken.abort(overtakenBy(attachment));
+    this.order.noteDel(key, startedAt);
+    return this.lock.run(key, () => {
+      if (this.order.lastAdd(key) <= startedAt) return work();
+      this.log.info({ ...attachment }, "a DEL that is older than the ADD of this pod does nothing");
+      return undefined;
     });
-  }
-
-  /** Resolves when no link of that name waits for its removal. */
-  async linkGone(linkName: string): Promise<void> {
-    await this.dying.get(linkName);
-  }
-
-  private bury(key: string, at: number): void {
-    for (const [old, time] of this.tombstones) {
-      if (time > at - TOMBSTONE_MS) break;
-      this.tombstones.delete(old);
-    }
-    const known = this.tombstones.get(key) ?? at;
-    this.tombstones.delete(key);
-    this.tombstones.set(key, Math.max(known, at));
   }
 }
 

@@ -119,16 +119,22 @@ function decodeRequest(frame: RequestFrame, verbs: Verbs): CniRequest {
   }
   requireVariables(command, variables);
   const traceparent = variables.get("TRACEPARENT");
-  const startedUs = Number(variables.get("CAUSEWAY_STARTED_US"));
+  const startedAtMs = startOf(variables);
   const named = decodeNames(command, variables);
   const json = parseJsonObject(frame.stdin);
   const common = {
     cniVersion: agreeVersion(command, versionOf(json), supportedVersions(verbs)),
     config: parseNetConf(json),
     ...(traceparent && { traceparent }),
-    ...(startedUs > 0 && { startedAtMs: startedUs / 1000 }),
+    ...(startedAtMs !== undefined && { startedAtMs }),
   };
   return { ...common, ...named };
+}
+
+/** What the shim says of its start, in milliseconds of CLOCK_MONOTONIC; undefined when it says none, or one before the boot. */
+export function startOf(variables: RequestFrame["variables"]): number | undefined {
+  const startedUs = Number(variables.get("CAUSEWAY_STARTED_US"));
+  return startedUs > 0 ? startedUs / 1000 : undefined;
 }
 
 type Names = {

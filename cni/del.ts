@@ -15,7 +15,7 @@ export type DelRequest = {
 };
 
 /**
- * Gives the lease that ended, undefined when there was none. Answers as soon as the lease has ended and its routes are gone; the link itself is removed
+ * Gives the lease that ended, undefined when there was none or its ADD began after this DEL. Answers as soon as the lease has ended and its routes are gone; the link itself is removed
  * behind it.
  */
 export function delPod(deps: AddDeps, request: DelRequest): Promise<Lease | undefined> {
@@ -23,7 +23,7 @@ export function delPod(deps: AddDeps, request: DelRequest): Promise<Lease | unde
     const lease = deps.ipam.find(request.attachment);
     if (lease === undefined) return undefined;
     const network = planPodNetwork(lease);
-    if (detach(deps, network, lease, "del")) deps.desk.linkIsDying(network.link.hostName);
+    if (detach(deps, network, lease, "del")) deps.dyingLinks.add(network.link.hostName);
     deps.points.reach("del.lease");
     deps.ipam.release(request.attachment);
     return lease;

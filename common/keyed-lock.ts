@@ -1,3 +1,5 @@
+import { waitFor } from "./wait-for.ts";
+
 /**
  * One holder per key, in order of arrival. No file, no timeout: who waits brings an AbortSignal.
  */
@@ -28,18 +30,5 @@ export class KeyedLock {
   /** True while someone holds or waits for the key. */
   isBusy(key: string): boolean {
     return this.tails.has(key);
-  }
-}
-
-async function waitFor(turn: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return turn;
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([turn, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -3,8 +3,10 @@
  * then the cloud is asked. So a cloud that is away changes nothing for running pods, and held addresses can be given.
  */
 import path from "node:path";
+import type { AddDeps } from "../cni/add.ts";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import { supportedVersions } from "../cni/command.ts";
+import { DyingLinks } from "../cni/dying-links.ts";
 import { parseLeaseAlias } from "../cni/lease-alias.ts";
 import { podLink } from "../cni/pod-link.ts";
 import { planPodNetwork } from "../cni/pod-network.ts";
@@ -66,6 +68,7 @@ export class Daemon {
   private readonly adoption: Adoption;
   private readonly reconciler: Reconciler;
   private readonly desk: AttachmentDesk;
+  private readonly dyingLinks: DyingLinks;
   private readonly guard: Guard;
   private readonly stopping = new AbortController();
   private readonly running: Promise<void>[] = [];
@@ -112,7 +115,13 @@ export class Daemon {
       clock,
       log,
     });
-    this.desk = new AttachmentDesk(() => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX));
+    this.desk = new AttachmentDesk(clock, log);
+    this.dyingLinks = new DyingLinks({
+      removeGroup: () => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX),
+      clock,
+      log,
+      stopping: this.stopping.signal,
+    });
     this.guard = this.buildGuard();
   }
 
@@ -123,16 +132,17 @@ export class Daemon {
       await removeStaleConflist({ folder: config.conflistDir, bootId: kernel.bootId });
     }
     // the socket is claimed first: a second daemon must not touch the kernel
-    const verbs = buildVerbs(
-      { kernel, points, ipam: this.book, desk: this.desk, bornAt: this.bornAt },
-      log,
-      config.addWaitMs,
-    );
+    const { book: ipam, desk, dyingLinks, bornAt } = this;
+    const dropOlderDels: AddDeps["dropOlderDels"] = async (...of) => this.queue?.dropOlder(...of);
     const recovered = Promise.withResolvers<void>();
+    const verbs = buildVerbs(
+      { kernel, points, ipam, desk, dyingLinks, bornAt, dropOlderDels },
+      { log, addWaitMs: config.addWaitMs, ready: recovered.promise },
+    );
     this.server = await CniServer.start({
       path: config.socketPath,
       verbs: {
-        ADD: (request, signal) => recovered.promise.then(() => verbs.ADD(request, signal)),
+        ADD: verbs.ADD,
         DEL: (request, signal) => recovered.promise.then(() => verbs.DEL(request, signal)),
       },
       peers: this.deps.peers,
@@ -210,7 +220,7 @@ export class Daemon {
     const { kernel } = this.deps;
     for (const { index, name } of recovered.dyingLinks) {
       ignoring(["ENODEV"], () => kernel.host.links.change(index, { group: DYING_GROUP }));
-      this.desk.linkIsDying(name);
+      this.dyingLinks.add(name);
     }
     for (const route of recovered.strayRoutes) kernel.host.routes.remove(route);
     if (recovered.strayGenuine.length > 0) {

@@ -1,10 +1,22 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { DetachRequest, Verbs } from "../cni/command.ts";
 import { encodeRequest, FRAME_LIMITS } from "../cni/frame.ts";
 import { systemClock } from "../common/clock.ts";
 import { CodedError } from "../common/errors.ts";
+import type { Attachment, ContainerId } from "../common/ids.ts";
 import { memoryLog, simpleVerbs, socketIn, temporaryFolder } from "../test/shim/daemon.ts";
 import { buildShim, config, runShim, VALID_VARIABLES } from "../test/shim/shim.ts";
 import { until } from "../test/shim/waiting.ts";
@@ -139,6 +151,40 @@ describe("DelQueue", () => {
     expect(readdirSync(folder.path)).toEqual([".2.tmp"]);
   });
 
+  it("never removes the DEL of another shim that has taken over the slot meanwhile", async () => {
+    using folder = temporaryFolder();
+    const gate = Promise.withResolvers<void>();
+    const { deleted, verbs } = recordingVerbs(() => gate.promise);
+    await using queue = await startQueue(folder.path, verbs, 3_600_000);
+    enqueue(folder.path, "007", frame({ CNI_CONTAINERID: "aa01" }));
+    await until("the first DEL runs", () => deleted.length === 1);
+    // its shim has got an answer after all
+    rmSync(join(folder.path, "007"));
+    enqueue(folder.path, "007", frame({ CNI_CONTAINERID: "aa02" }));
+    gate.resolve();
+    await until("the folder is empty", () => readdirSync(folder.path).length === 0);
+    await until("both are told", () => queue.lines.length === 2);
+    expect(deleted).toEqual(["aa01", "aa02"]);
+  });
+
+  it("does what a daemon had moved aside when it died", async () => {
+    using folder = temporaryFolder();
+    const { deleted, verbs } = recordingVerbs();
+    writeFileSync(join(folder.path, `.007.${randomUUID()}`), frame());
+    await using _queue = await startQueue(folder.path, verbs);
+    expect([deleted, readdirSync(folder.path)]).toEqual([["aa01"], []]);
+  });
+
+  it("is not held up by a pipe or by a link to nowhere", async () => {
+    using folder = temporaryFolder();
+    const { deleted, verbs } = recordingVerbs();
+    execFileSync("mkfifo", [join(folder.path, "000")]);
+    symlinkSync(join(folder.path, "nowhere"), join(folder.path, "001"));
+    enqueue(folder.path, "002", frame());
+    await using _queue = await startQueue(folder.path, verbs);
+    expect([deleted, readdirSync(folder.path)]).toEqual([["aa01"], ["001"]]);
+  });
+
   it("understands what the real shim leaves", async () => {
     using folder = temporaryFolder();
     const variables = { CNI_COMMAND: "DEL", CAUSEWAY_SOCKET: socketIn(folder.path), ...VALID_VARIABLES };
@@ -148,5 +194,37 @@ describe("DelQueue", () => {
     await using _queue = await startQueue(join(folder.path, "run", "del"), verbs);
     expect(deleted).toEqual(["aa01"]);
     expect(readdirSync(join(folder.path, "run", "del"))).toEqual([]);
+  });
+});
+
+describe("DelQueue.dropOlder()", () => {
+  const attachment: Attachment = { containerId: "aa01" as ContainerId, ifname: "eth0" };
+  const waiting: readonly [slot: string, variables: Readonly<Record<string, string>>][] = [
+    ["000", { CAUSEWAY_STARTED_US: "4999" }],
+    ["001", { CAUSEWAY_STARTED_US: "5000" }],
+    ["002", { CAUSEWAY_STARTED_US: "9000" }],
+    ["003", {}],
+    ["004", { CAUSEWAY_STARTED_US: "1", CNI_CONTAINERID: "aa02" }],
+    ["005", { CAUSEWAY_STARTED_US: "1", CNI_IFNAME: "eth1" }],
+    [".006.00000000-0000-4000-8000-000000000000", { CAUSEWAY_STARTED_US: "1" }],
+  ];
+
+  it("removes the attachment's DELs that began earlier, and no others", async () => {
+    using folder = temporaryFolder();
+    const { verbs } = recordingVerbs(async () => {
+      throw new CodedError("busy", "not now", { retry: "soon" });
+    });
+    for (const [slot, variables] of waiting) writeFileSync(join(folder.path, slot), frame(variables));
+    await using running = await startQueue(folder.path, verbs, 3_600_000);
+    await running.queue.dropOlder(attachment, 5);
+    expect(readdirSync(folder.path).sort()).toEqual(["001", "002", "003", "004", "005"]);
+  });
+
+  it("is content without a queue", async () => {
+    using folder = temporaryFolder();
+    const running = await startQueue(join(folder.path, "del"), simpleVerbs, 3_600_000);
+    await running.queue.stop();
+    rmSync(join(folder.path, "del"), { recursive: true });
+    await expect(running.queue.dropOlder(attachment, 5)).resolves.toBeUndefined();
   });
 });

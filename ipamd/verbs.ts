@@ -4,18 +4,28 @@ import { delPod } from "../cni/del.ts";
 import { podResult } from "../cni/result.ts";
 import { CodedError } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
+import { waitFor } from "../common/wait-for.ts";
 import { leaseFields } from "./lease-book.ts";
 
-/** The CNI verbs that this daemon serves. An ADD waits `addWaitMs` for an address. */
-export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number): Verbs {
+export type VerbsOptions = {
+  readonly log: Logger;
+  /** How long an ADD may take from its plugin's start, in milliseconds: the plugin's wait for the socket, and ours for `ready`, are part of it. */
+  readonly addWaitMs: number;
+  /** Resolves when ADDs can be served. DELs do not wait for it: the queued ones come before. */
+  readonly ready: Promise<void>;
+};
+
+/** The CNI verbs that this daemon serves. */
+export function buildVerbs(deps: AddDeps, { log, addWaitMs, ready }: VerbsOptions): Verbs {
   return {
     ADD: async (request, signal) => {
       const { attachment, netns, pod } = request;
-      const added = await addInTime(
-        deps,
-        { attachment, netnsPath: netns, pod, startedAt: startedAt(request) },
-        AbortSignal.any([signal, AbortSignal.timeout(addWaitMs)]),
-      );
+      const began = startedAt(request);
+      const inTime = AbortSignal.any([signal, timeout(began + addWaitMs - bootClockMs())]);
+      const added = await withDeadlineCode(async () => {
+        await waitFor(ready, inTime);
+        return addPod(deps, { attachment, netnsPath: netns, pod, startedAt: began }, inTime);
+      });
       const { hostName, hostMac, podMac } = added.network.link;
       log.info({ ...leaseFields(added.lease), slot: added.lease.slot, link: hostName }, "pod added");
       const inPod = { name: attachment.ifname, mac: podMac, netns };
@@ -28,10 +38,16 @@ export function buildVerbs(deps: AddDeps, log: Logger, addWaitMs: number): Verbs
   };
 }
 
+/** A plugin that says it is older than an ADD may last is about to give up, or has done so. */
+function timeout(ms: number): AbortSignal {
+  if (ms > 0) return AbortSignal.timeout(Math.ceil(ms));
+  return AbortSignal.abort(new DOMException("the plugin began too long ago", "TimeoutError"));
+}
+
 /** A deadline that comes while no address is waited for (behind another call of this attachment) is no bug of ours either. */
-async function addInTime(...parameters: Parameters<typeof addPod>): Promise<Added> {
+async function withDeadlineCode(work: () => Promise<Added>): Promise<Added> {
   try {
-    return await addPod(...parameters);
+    return await work();
   } catch (error) {
     const isDeadline = error instanceof DOMException && error.name === "TimeoutError";
     if (!isDeadline) throw error;
@@ -48,9 +64,9 @@ export function bootClockMs(): number {
 }
 
 /**
- * When the plugin was started, in milliseconds of CLOCK_MONOTONIC. A shim older than this variable is taken
- * to have started now.
+ * When the plugin was started, in milliseconds of CLOCK_MONOTONIC. A shim older than this variable is taken to have started now, and so is one that
+ * says it is yet to start: a DEL from the future would refuse every later ADD.
  */
-function startedAt({ startedAtMs }: CniRequest): number {
-  return startedAtMs ?? bootClockMs();
+function startedAt({ startedAtMs = Infinity }: CniRequest): number {
+  return Math.min(startedAtMs, bootClockMs());
 }

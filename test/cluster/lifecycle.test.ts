@@ -1,6 +1,6 @@
 /** Daemons that stop and die, runtimes that never DEL or DEL the wrong thing, leftovers of others: nothing leaks, and no pod is hurt. */
 import { spawn } from "node:child_process";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { Cidr, IpAddress } from "../../common/ip.ts";
@@ -120,6 +120,39 @@ it("oth-42: a DEL that names another pod's namespace, or the node's, touches not
     expect(run).toMatchObject({ exitCode: 0, stdout: "" });
   }
   expect(routesOf(pod?.ipv4).filter((type) => type !== "blackhole")).toEqual(["unreachable"]);
+  await field.expectTalk(lasting);
+});
+
+it("oth-86: a queued DEL that is older than the ADD of the same container leaves the pod", async () => {
+  const [pod] = (await field.addPods("again")) as [PodOf];
+  const { daemon, runtime, socketPath } = field.node;
+  await runtime.del(pod);
+  // the daemon hangs: the DEL, sent once more, goes into the queue, and the next ADD waits
+  daemon?.kill("SIGSTOP");
+  await runtime.del(pod);
+  const queue = path.join(path.dirname(socketPath), "del");
+  const [slot] = readdirSync(queue);
+  const left = readFileSync(path.join(queue, slot as string));
+  const adding = runtime.start("ADD", pod);
+  await vi.waitFor(() => expect(adding.isWaiting()).toBe(true), WAIT);
+  daemon?.kill("SIGCONT");
+  const run = await adding.run;
+  expect(run).toMatchObject({ exitCode: 0 });
+  const drained = () => vi.waitFor(() => expect(readdirSync(queue)).toEqual([]), WAIT);
+  await drained();
+  // and one that the daemon sees only now
+  writeFileSync(path.join(queue, ".1.tmp"), left);
+  renameSync(path.join(queue, ".1.tmp"), path.join(queue, slot as string));
+  await drained();
+  const { address } = JSON.parse(run.stdout).ips[0];
+  const ipv4 = IpAddress.parse(address.split("/")[0]);
+  expect(routesOf(ipv4)).toContain("unreachable");
+  expect(field.lines(`ip route show table 4100 ${ipv4} type unicast`)).toHaveLength(1);
+  await field.node.daemon?.stop("SIGTERM");
+  await field.node.startDaemon();
+  expect(field.lines(`ip route show table 4100 ${ipv4} type unicast`)).toHaveLength(1);
+  await runtime.del(pod);
+  expect(field.lines(`ip route show table 4100 ${ipv4} type unicast`)).toEqual([]);
   await field.expectTalk(lasting);
 });
 

@@ -6,6 +6,7 @@ import { globSync, readFileSync } from "node:fs";
 import { type AddDeps, addPod } from "../../cni/add.ts";
 import { AttachmentDesk } from "../../cni/attachment-desk.ts";
 import { delPod } from "../../cni/del.ts";
+import { DyingLinks } from "../../cni/dying-links.ts";
 import { systemClock } from "../../common/clock.ts";
 import type { FaultPoints } from "../../common/fault-points.ts";
 import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
@@ -127,6 +128,14 @@ async function daemonParts(
     demandChanged: () => undefined,
     limit: () => undefined,
   });
-  const desk = new AttachmentDesk(async () => kernel.slow.removeLinkGroup(4101, "cw"));
-  return { deps: { kernel, points, ipam, desk, bornAt: 0 }, journal };
+  const { log } = memoryLogger();
+  const desk = new AttachmentDesk(systemClock, log);
+  const dyingLinks = new DyingLinks({
+    removeGroup: () => kernel.slow.removeLinkGroup(4101, "cw"),
+    clock: systemClock,
+    log,
+    stopping: new AbortController().signal,
+  });
+  const dropOlderDels = async () => undefined;
+  return { deps: { kernel, points, ipam, desk, dyingLinks, dropOlderDels, bornAt: 0 }, journal };
 }

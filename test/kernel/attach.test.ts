@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AddDeps, addPod } from "../../cni/add.ts";
 import { AttachmentDesk } from "../../cni/attachment-desk.ts";
 import { delPod } from "../../cni/del.ts";
+import { DyingLinks } from "../../cni/dying-links.ts";
 import { systemClock } from "../../common/clock.ts";
 import { DYING_GROUP, POD_LINK_PREFIX } from "../../common/constants.ts";
 import { noFaultPoints } from "../../common/fault-points.ts";
@@ -72,7 +73,14 @@ beforeEach(async () => {
     points: noFaultPoints,
     bornAt: 0,
     ipam,
-    desk: new AttachmentDesk(() => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX)),
+    desk: new AttachmentDesk(systemClock, memoryLogger().log),
+    dyingLinks: new DyingLinks({
+      removeGroup: () => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX),
+      clock: systemClock,
+      log: memoryLogger().log,
+      stopping: never,
+    }),
+    dropOlderDels: async () => undefined,
   };
 });
 
@@ -181,7 +189,7 @@ describe("DEL on the real kernel", () => {
       `unreachable ${lease.ipv4} proto 197 metric 4096`,
     ]);
     expect(kernel.nft.list("genuine")).toEqual([]);
-    await deps.desk.linkGone(network.link.hostName);
+    await deps.dyingLinks.gone(network.link.hostName);
     expect(kernel.host.links.find(network.link.hostName)).toBeUndefined();
     await delPod(deps, { attachment, startedAt: 3 });
   });
