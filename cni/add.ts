@@ -2,7 +2,7 @@
  * ADD: one address per family from the pool, a pair into the pod's namespace, and what routes it. A failure at any step undoes the
  * steps before it. CNI SPEC 1.0.0, section 2.
  */
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { CodedError, hasCode } from "../common/errors.ts";
 import type { Attachment } from "../common/ids.ts";
 import type { Nft } from "../common/kernel/nft.ts";
@@ -13,6 +13,8 @@ import type { DyingLinks } from "./dying-links.ts";
 import type { Ipam, Lease, PodRef } from "./ipam.ts";
 import { podLink } from "./pod-link.ts";
 import { type PodNetwork, planPodNetwork } from "./pod-network.ts";
+
+const CARRIES_WITHIN_MS = 500;
 
 export type AddDeps = ApplyDeps & {
   readonly ipam: Ipam;
@@ -54,6 +56,7 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
       network = planPodNetwork(lease);
       connect(deps, request, network, lease, netns);
       deps.ipam.confirm(lease);
+      await carried(deps, network.link.hostName);
     } catch (error) {
       undo(deps, lease, network);
       throw error;
@@ -87,6 +90,16 @@ async function finishedBefore(deps: AddDeps, request: AddRequest, lease: Lease):
 function macInPod(deps: AddDeps, netnsPath: string, ifname: string): string | undefined {
   using netns = deps.kernel.netns.open(netnsPath);
   return netns.run((stack) => stack.links.find(ifname)?.mac);
+}
+
+/**
+ * The first of two ends that is set up gets its queue from the kernel behind the second's message, after tens of milliseconds where links come and go;
+ * packets to the pod would be dropped until then. One question has it done at once, or on kernels before 6.7 says whether it is. A link that takes longer
+ * than the limit is somebody's doing, and not ours to wait for.
+ */
+async function carried({ kernel }: AddDeps, hostName: string): Promise<void> {
+  const end = performance.now() + CARRIES_WITHIN_MS;
+  while (kernel.host.links.find(hostName)?.carries === false && performance.now() < end) await delay(1);
 }
 
 /** Its pairs would be missing from a table that is laid down just now, and the pod's first packets be dropped as spoofed. */

@@ -9,6 +9,11 @@ export type Link = {
   readonly mtuBytes: number;
   /** Administratively up (IFF_UP). */
   readonly up: boolean;
+  /**
+   * It has a queue for packets (IFLA_OPERSTATE is up). A link whose far end came up later gets it behind that, and drops packets until then. Since Linux
+   * 6.7 asking for the link gives it one (net/core/rtnetlink.c, rtnl_getlink).
+   */
+  readonly carries?: boolean;
   /** IFLA_GROUP; 0 is the kernel's default. */
   readonly group: number;
   /** `ifalias`; absent when empty. */

@@ -31,11 +31,14 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
+const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const IFLA_IFALIAS = 20;
+/** RFC 2863, include/uapi/linux/if.h. */
+const IF_OPER_UP = 6;
 const IFLA_AF_SPEC = 26;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
@@ -135,6 +138,7 @@ export function decodeLink(data: Buffer): Link {
     name: textOf(attributes, IFLA_IFNAME) ?? "",
     mtuBytes: hostU32(attributes, IFLA_MTU) ?? 0,
     up: (readHostU32(data, 8) & IFF_UP) !== 0,
+    carries: attributes.get(IFLA_OPERSTATE)?.readUInt8(0) === IF_OPER_UP,
     group: hostU32(attributes, IFLA_GROUP) ?? 0,
     ...(hasMac && { mac: formatMac(address) as MacAddress }),
     ...(alias !== undefined && { alias }),

@@ -212,8 +212,12 @@ export class ClusterNode {
   }
 
   /** A new pod by the real plugin. */
-  async addPod(name: string): Promise<PodOf> {
-    const place = this.cluster.vpc.addPlace(name);
+  addPod(name: string): Promise<PodOf> {
+    return this.addPodIn(this.cluster.vpc.addPlace(name), name);
+  }
+
+  /** A pod in a namespace that is there already. */
+  async addPodIn(place: Place, name: string): Promise<PodOf> {
     const { durationMs, ...added } = await this.runtime.add(this.runtime.sandbox(name, place.netnsPath));
     const pod = { ...added, node: this, addMs: durationMs };
     this.pods.push(pod);

@@ -144,7 +144,9 @@ export class MemoryNamespace {
 
 /** A link without what only the fake knows of it. */
 export function publicLink({ peer, ...link }: MemoryLink): Link {
-  return peer === undefined ? link : { ...link, peerIndex: peer.index };
+  if (peer === undefined) return link;
+  const isPeerUp = peer.namespace.links.get(peer.index)?.up === true;
+  return { ...link, peerIndex: peer.index, carries: link.up && isPeerUp };
 }
 
 function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {

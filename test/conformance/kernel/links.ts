@@ -8,7 +8,7 @@ export function describeLinks(on: KernelFixture): void {
     it("are made as a pair, its ends down in two namespaces with the MACs and MTU given", () => {
       const path = on.harness.createNetns();
       const { hostIndex, podIndex } = on.createPair(path);
-      const common = { mtuBytes: 1400, up: false, group: 0, kind: "veth" };
+      const common = { mtuBytes: 1400, up: false, carries: false, group: 0, kind: "veth" };
       const hostEnd = { ...common, index: hostIndex, name: "cw0", mac: hostMac, peerIndex: podIndex };
       expect(on.host.links.find("cw0")).toEqual(hostEnd);
       expect(on.host.links.find(hostIndex)).toEqual(hostEnd);
@@ -22,6 +22,16 @@ export function describeLinks(on: KernelFixture): void {
           peerIndex: hostIndex,
         }),
       );
+    });
+
+    it("carry packets once both ends are up, and say so when asked", () => {
+      const path = on.harness.createNetns();
+      const { hostIndex, podIndex } = on.createPair(path);
+      on.host.links.change(hostIndex, { up: true });
+      expect(on.host.links.find(hostIndex)).toMatchObject({ up: true, carries: false });
+      using netns = on.kernel.netns.open(path);
+      netns.run(({ links }) => links.change(podIndex, { up: true }));
+      expect(on.host.links.find(hostIndex)).toMatchObject({ up: true, carries: true });
     });
 
     it("leave nothing of a pair when either name is taken", () => {
