@@ -20,6 +20,7 @@ import { trimMemory } from "../common/kernel/libc.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
 import type { Logger } from "../common/log.ts";
 import type { Metrics } from "../common/metrics.ts";
+import { CloudError } from "../providers/errors.ts";
 import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
 import type { Config } from "./config.ts";
@@ -28,11 +29,13 @@ import { DelQueue } from "./del-queue.ts";
 import { Guard, type ParameterEvent } from "./guard.ts";
 import { keepHeartbeat } from "./heartbeat.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
+import type { HostSurvey } from "./host-network/survey.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook, leaseFields } from "./lease-book.ts";
 import { Pool } from "./pool.ts";
 import { poolView } from "./pool-view.ts";
+import { type Problem, ProblemBoard } from "./problems.ts";
 import { Reconciler } from "./reconcile.ts";
 import { type Recovered, readKernel, recover } from "./recovery.ts";
 import { CniServer, type Served } from "./server.ts";
@@ -47,6 +50,7 @@ export type DaemonDeps = {
   readonly peers: PeerCredentials;
   readonly network: CloudNetwork;
   readonly hostNetwork: HostNetwork;
+  readonly survey: HostSurvey;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -65,6 +69,7 @@ export class Daemon {
   private readonly bornAt = bootClockMs();
   private readonly pool = new Pool();
   private readonly book: LeaseBook;
+  private readonly problems: ProblemBoard;
   private readonly adoption: Adoption;
   private readonly reconciler: Reconciler;
   private readonly desk: AttachmentDesk;
@@ -78,7 +83,12 @@ export class Daemon {
 
   constructor(deps: DaemonDeps) {
     this.deps = deps;
-    const { kernel, clock, log, settings, points } = deps;
+    const { kernel, clock, log, metrics, settings, points } = deps;
+    this.problems = new ProblemBoard({
+      clock,
+      log,
+      gauge: metrics.gauge("causeway_problems", "What is wrong on this node, by code."),
+    });
     const journal = new Journal(kernel, points);
     this.uplinks = new Uplinks(kernel.host);
     this.book = new LeaseBook({
@@ -111,6 +121,7 @@ export class Daemon {
       pool: this.pool,
       uplinks: this.uplinks,
       waiting: () => this.book.waiting(),
+      passed: (error) => this.problems.report("cloud", cloudProblems(error)),
       families: settings.families,
       clock,
       log,
@@ -152,6 +163,7 @@ export class Daemon {
     });
     const folder = path.dirname(config.socketPath);
     try {
+      await this.deps.survey.requireFeatures();
       await this.recover();
       this.queue = new DelQueue({ folder: path.join(folder, "del"), verbs, clock, log });
       await this.queue.start();
@@ -166,6 +178,9 @@ export class Daemon {
     this.background(this.book.runCooling(this.stopping.signal));
     this.background(this.guard.run(this.stopping.signal));
     this.background(this.reconciler.run(this.stopping.signal));
+    this.background(
+      this.deps.survey.run(this.problems, () => this.uplinks.list(), clock, this.stopping.signal),
+    );
     this.background(this.announce(supportedVersions(verbs)));
   }
 
@@ -228,7 +243,13 @@ export class Daemon {
     }
   }
 
-  private async restoreEverything(): Promise<readonly string[]> {
+  private restoreEverything(): Promise<readonly string[]> {
+    return this.problems.attempt("host-network", "refused", "the host's network cannot be put in order", () =>
+      this.restoreNow(),
+    );
+  }
+
+  private async restoreNow(): Promise<readonly string[]> {
     this.endLostLeases();
     if (this.adoption.missLostLinks()) this.reconciler.kickFresh();
     const written = await this.adoption.applyHost();
@@ -309,12 +330,12 @@ export class Daemon {
     log.info({ slots: this.uplinks.list().map(({ slot }) => slot) }, "ready for pods");
     trimMemory();
     while (config.conflistDir !== undefined && !this.stopping.signal.aborted) {
-      try {
-        const written = await writeConflist({ folder: config.conflistDir, bootId: kernel.bootId }, versions);
-        if (written) log.info({ folder: config.conflistDir }, "conflist written");
-      } catch (err) {
-        log.warn({ err, folder: config.conflistDir }, "conflist not written: the runtime cannot start pods");
-      }
+      const options = { folder: config.conflistDir, bootId: kernel.bootId };
+      const doing = "the runtime cannot start pods: the conflist cannot be written";
+      const written = await this.problems
+        .attempt("conflist", "refused", doing, () => writeConflist(options, versions))
+        .catch(() => false);
+      if (written) log.info({ folder: config.conflistDir }, "conflist written");
       await clock.sleep(CONFLIST_LOOK_MS, this.stopping.signal).catch(() => undefined);
     }
   }
@@ -323,7 +344,7 @@ export class Daemon {
     const { metrics } = this.deps;
     const held = metrics.gauge("causeway_pool_addresses", "Addresses held, by uplink, family and state.");
     return {
-      problems: () => [],
+      problems: () => this.problems.list(),
       metrics: () => {
         for (const { slot, family, free, leased, cooling } of this.pool.summary()) {
           for (const [state, count] of Object.entries({ free, leased, cooling })) {
@@ -333,7 +354,13 @@ export class Daemon {
         return metrics.text();
       },
       pool: () =>
-        poolView({ uplinks: this.uplinks, pool: this.pool, book: this.book, reconciler: this.reconciler }),
+        poolView({
+          uplinks: this.uplinks,
+          pool: this.pool,
+          book: this.book,
+          reconciler: this.reconciler,
+          problems: this.problems,
+        }),
     };
   }
 
@@ -348,4 +375,11 @@ export class Daemon {
       work.catch((err: unknown) => this.deps.log.error({ err }, "a part of the daemon has ended: a bug")),
     );
   }
+}
+
+/** A cloud that is away is no problem of this node: its pods go on. What the role may not do stays so until somebody changes it. */
+function cloudProblems(error: unknown): Problem[] {
+  if (!(error instanceof CloudError) || error.code !== "unauthorized") return [];
+  const sentence = `the cloud refuses ${error.operation}, so the pool cannot be kept: give the node's role this permission`;
+  return [{ code: "cloud-permission", severity: "warning", sentence }];
 }

@@ -1,12 +1,14 @@
 /**
- * A read-only view over HTTP on loopback: `/healthz`, `/metrics` (Prometheus text), `/pool` (JSON). Nothing here changes anything.
+ * A read-only view over HTTP on loopback: `/healthz` (can pods be served), `/livez` (is the daemon there), `/metrics` (Prometheus text), `/pool`
+ * (JSON). Nothing here changes anything.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Problem } from "./problems.ts";
 
 export type InspectSources = {
-  /** Problems of the daemon; none means healthy. */
-  readonly problems: () => readonly string[];
+  /** The worst first. */
+  readonly problems: () => readonly Problem[];
   readonly metrics: () => string;
   readonly pool: () => unknown;
 };
@@ -47,6 +49,9 @@ function page(method: string | undefined, path: string | undefined, sources: Ins
   switch (path) {
     case "/healthz":
       return health(sources.problems());
+    // what a restart could cure: that the event loop answers at all
+    case "/livez":
+      return { status: 200, type: "text/plain", body: "ok\n" };
     case "/metrics":
       return { status: 200, type: "text/plain; version=0.0.4", body: sources.metrics() };
     case "/pool":
@@ -56,13 +61,18 @@ function page(method: string | undefined, path: string | undefined, sources: Ins
         body: `${JSON.stringify(sources.pool(), undefined, 2)}\n`,
       };
     default:
-      return { status: 404, type: "text/plain", body: "served here: /healthz, /metrics, /pool\n" };
+      return { status: 404, type: "text/plain", body: "served here: /healthz, /livez, /metrics, /pool\n" };
   }
 }
 
-function health(problems: readonly string[]): Page {
-  if (problems.length === 0) return { status: 200, type: "text/plain", body: "ok\n" };
-  return { status: 503, type: "text/plain", body: `${problems.join("\n")}\n` };
+/** 503 while pods cannot be served as they must be. What is merely worth knowing is told, and changes nothing. */
+function health(problems: readonly Problem[]): Page {
+  const isRefused = problems.some(({ severity }) => severity === "refused");
+  const lines = [
+    isRefused ? "not ok" : "ok",
+    ...problems.map(({ severity, code, sentence }) => `${severity}: ${code}: ${sentence}`),
+  ];
+  return { status: isRefused ? 503 : 200, type: "text/plain", body: `${lines.join("\n")}\n` };
 }
 
 function listening(

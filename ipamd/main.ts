@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { systemClock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import { noFaultPoints } from "../common/fault-points.ts";
+import { previewNft } from "../common/kernel/nft-preview.ts";
 import { kernelPeerCredentials } from "../common/kernel/peer-credentials.ts";
+import { missingPrograms } from "../common/kernel/processes.ts";
 import { openKernel } from "../common/kernel/real-kernel.ts";
 import { ProgramXtables } from "../common/kernel/xtables.ts";
 import { buildLogger, type Logger } from "../common/log.ts";
@@ -14,6 +16,7 @@ import { crashingPoints } from "./crash-points.ts";
 import { Daemon } from "./daemon.ts";
 import { FileBeforeBook } from "./host-network/before.ts";
 import { KernelHostNetwork } from "./host-network/kernel-host-network.ts";
+import { HostSurvey } from "./host-network/survey.ts";
 import { parseSettings, type RawSettings, type Settings } from "./settings.ts";
 
 async function main(): Promise<void> {
@@ -23,6 +26,8 @@ async function main(): Promise<void> {
   log.info({ config, settings }, "starting");
   const metrics = new Metrics();
   const kernel = await openKernel();
+  const xtables = new ProgramXtables();
+  const { families } = settings;
   const { cloud, clusterName: cluster, cloudApi } = config;
   const daemon = new Daemon({
     config,
@@ -32,11 +37,12 @@ async function main(): Promise<void> {
     network: await openCloud(cloud, { cluster, ...cloudApi, clock: systemClock, log, metrics }),
     hostNetwork: new KernelHostNetwork({
       kernel,
-      xtables: new ProgramXtables(),
+      xtables,
       settings,
       before: new FileBeforeBook(hostBeforeFile(config), kernel.bootId),
       log,
     }),
+    survey: new HostSurvey({ kernel, xtables, preview: previewNft, missingPrograms, families }),
     clock: systemClock,
     log,
     metrics,

@@ -1,17 +1,19 @@
 import type { LeaseBook } from "./lease-book.ts";
 import type { Pool } from "./pool.ts";
+import type { ProblemBoard } from "./problems.ts";
 import type { Reconciler } from "./reconcile.ts";
 import { addressesOf } from "./recovery.ts";
 import type { Uplinks } from "./uplinks.ts";
 
-/** What `/pool` shows: the pool by uplink, who has which address, and what stops it from growing. */
+/** What `/pool` shows: the pool by uplink, who has which address, and what stops it from growing, what is wrong on the node. */
 export function poolView(parts: {
   readonly uplinks: Uplinks;
   readonly pool: Pool;
   readonly book: LeaseBook;
   readonly reconciler: Reconciler;
+  readonly problems: ProblemBoard;
 }): object {
-  const { uplinks, pool, book, reconciler } = parts;
+  const { uplinks, pool, book, reconciler, problems } = parts;
   const rows = pool.summary();
   return {
     uplinks: uplinks.list().map(({ slot, linkName, interfaceId, poolKey, addresses }) => ({
@@ -37,5 +39,6 @@ export function poolView(parts: {
     cooling: pool.addressesIn("cooling").map(String),
     waiting: book.waiting(),
     limit: reconciler.limit(),
+    problems: problems.list(),
   };
 }

@@ -39,6 +39,8 @@ export type ReconcilerDeps = {
   readonly pool: Pool;
   readonly uplinks: Uplinks;
   readonly waiting: () => number;
+  /** Told after each pass: what it failed with, or undefined. */
+  readonly passed: (error: unknown) => void;
   readonly families: readonly Family[];
   readonly clock: Clock;
   readonly log: Logger;
@@ -94,10 +96,12 @@ export class Reconciler {
     try {
       const pauseMs = await this.pass(signal);
       this.failures = 0;
+      this.deps.passed(undefined);
       return pauseMs;
     } catch (error) {
       if (signal.aborted) return UNUSED_DESCRIBE_EVERY_MS;
       this.limitText = describeError(error);
+      this.deps.passed(error);
       this.deps.log.warn({ err: error, failures: this.failures }, "pool not reconciled");
       this.describedAt = Number.NEGATIVE_INFINITY;
       this.failures += 1;

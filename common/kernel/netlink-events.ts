@@ -171,7 +171,9 @@ function decodeRouteEvent({ type, data }: NetlinkMessage): KernelEvent | undefin
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       const route = decodeRoute(data);
-      return route && { kind: "route", change, route };
+      // those come and go with every address
+      if (route === undefined || route.type === "local") return undefined;
+      return { kind: "route", change, route };
     }
     case RTM_DELNEIGH: {
       const neighbour = decodeGoneNeighbour(data);

@@ -32,6 +32,7 @@ const LOOPBACK_INDEX = 1;
 
 const TYPE_NUMBERS: Readonly<Record<RouteType, number>> = {
   unicast: 1,
+  local: 2,
   blackhole: 6,
   unreachable: 7,
   prohibit: 8,
@@ -97,7 +98,7 @@ export class NetlinkRoutes implements Routes {
   }
 }
 
-/** A route out of a RTM_NEWROUTE or RTM_DELROUTE message; undefined for types that are never ours (local, multicast, …). */
+/** A route out of a RTM_NEWROUTE or RTM_DELROUTE message; undefined for types that nobody asks for (broadcast, multicast, …). */
 export function decodeRoute(data: Buffer): Route | undefined {
   const type = TYPE_NAMES.get(data.readUInt8(7));
   if (type === undefined) return undefined;

@@ -10,6 +10,7 @@ import {
   decodeAttributes,
   encodeBody,
   hostU32,
+  readHostU32,
   text,
   textOf,
   u8,
@@ -32,6 +33,9 @@ const FRA_SUPPRESS_PREFIXLEN = 14;
 const FRA_TABLE = 15;
 const FRA_FWMASK = 16;
 const FRA_PROTOCOL = 21;
+/** FRA_TUN_ID, _OIFNAME, _L3MDEV, _UID_RANGE, _IP_PROTO, _SPORT_RANGE, _DPORT_RANGE, _DSCP, _FLOWLABEL. */
+const NARROWING = [12, 17, 19, 20, 22, 23, 24, 25, 26];
+const FIB_RULE_INVERT = 2;
 const FR_ACT_TO_TBL = 1;
 /** -1 as u32: nothing is suppressed. */
 const UNSET = 0xffffffff;
@@ -74,6 +78,8 @@ export function decodeRule(data: Buffer): Rule {
   const value = hostU32(attributes, FRA_FWMARK) ?? 0;
   const suppressPrefixLength = setNumber(attributes, FRA_SUPPRESS_PREFIXLEN);
   const suppressLinkGroup = setNumber(attributes, FRA_SUPPRESS_IFGROUP);
+  const isInverted = (readHostU32(data, 8) & FIB_RULE_INVERT) !== 0;
+  const isNarrowed = data.readUInt8(3) !== 0 || NARROWING.some((type) => attributes.has(type));
   const isLookup = data.readUInt8(7) === FR_ACT_TO_TBL;
   return {
     family: data.readUInt8(0) === AF_INET ? 4 : 6,
@@ -84,6 +90,8 @@ export function decodeRule(data: Buffer): Rule {
     ...(to !== undefined && { to }),
     ...(inLink !== undefined && { inLink }),
     ...(mask !== 0 && { mark: { value, mask } }),
+    ...(isInverted && { inverted: true }),
+    ...(isNarrowed && { narrowed: true }),
     ...(suppressPrefixLength !== undefined && { suppressPrefixLength }),
     ...(suppressLinkGroup !== undefined && { suppressLinkGroup }),
   };

@@ -42,3 +42,10 @@ export async function runProgram(
   child.stdin.end(input);
   return promise;
 }
+
+/** Those of the programs that are in no folder of PATH. */
+export async function missingPrograms(names: readonly string[]): Promise<readonly string[]> {
+  const look = 'for name; do command -v "$name" >/dev/null || echo "$name"; done';
+  const { stdout } = await runProgram(["sh", "-c", look, "sh", ...names]);
+  return stdout.split("\n").filter((name) => name !== "");
+}

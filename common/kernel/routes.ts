@@ -1,7 +1,7 @@
 import type { Cidr, Family, IpAddress } from "../ip.ts";
 
-/** RTN_* of linux/rtnetlink.h: unicast 1, blackhole 6, unreachable 7, prohibit 8. */
-export type RouteType = "unicast" | "blackhole" | "unreachable" | "prohibit";
+/** RTN_* of linux/rtnetlink.h: unicast 1, local 2, blackhole 6, unreachable 7, prohibit 8. Local ones are never ours: the kernel's, or a TPROXY's. */
+export type RouteType = "unicast" | "local" | "blackhole" | "unreachable" | "prohibit";
 
 /** A route. What is compared and deleted by: destination, table, type, metric, link and protocol together. */
 export type Route = {

@@ -11,6 +11,10 @@ export type Rule = {
   /** iif; `lo` means packets of this node itself. */
   readonly inLink?: string;
   readonly mark?: { readonly value: number; readonly mask: number };
+  /** FIB_RULE_INVERT: it is for packets that do not meet the conditions. Read only. */
+  readonly inverted?: true;
+  /** It has conditions that are not read here: output link, users, protocol, ports, type of service. Read only. */
+  readonly narrowed?: true;
   /** FRA_SUPPRESS_PREFIXLEN: results with a prefix this short or shorter are refused. */
   readonly suppressPrefixLength?: number;
   /** FRA_SUPPRESS_IFGROUP: results through links of this group are refused. */

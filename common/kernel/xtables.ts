@@ -12,6 +12,11 @@ export type XtablesChain = { readonly backend: XtablesBackend; readonly family: 
 export interface Xtables {
   /** Back-ends in use for a family: nft always, legacy only where its filter table exists. Looking makes no table. */
   backends(family: Family): Promise<readonly XtablesBackend[]>;
+  /**
+   * Rules of the chains that forwarded packets enter by: FORWARD of table filter, PREROUTING and POSTROUTING of nat, as the program prints
+   * them. Looking makes no table.
+   */
+  readEntries(chain: XtablesChain): Promise<readonly string[]>;
   /** Rules of FORWARD in order, without `-A FORWARD`, as the program prints them. */
   readForward(chain: XtablesChain): Promise<readonly string[]>;
   /** One transaction: deletes these rules (as readForward() gave them), then puts those in, before the rule at `position` (0 is the head). */
@@ -25,6 +30,12 @@ export interface Xtables {
   ): Promise<void>;
 }
 
+const ENTRIES: readonly (readonly [table: string, chain: string])[] = [
+  ["filter", "FORWARD"],
+  ["nat", "PREROUTING"],
+  ["nat", "POSTROUTING"],
+];
+
 /** The xtables of this namespace, or of the one at `netnsPath`. */
 export class ProgramXtables implements Xtables {
   readonly #prefix: readonly string[];
@@ -34,19 +45,21 @@ export class ProgramXtables implements Xtables {
   }
 
   async backends(family: Family): Promise<readonly XtablesBackend[]> {
-    // thread-self: /proc/net is the main thread's
-    const names = family === 4 ? "ip_tables_names" : "ip6_tables_names";
-    const listed = await this.#run(["sh", "-c", `cat /proc/thread-self/net/${names} 2>/dev/null || true`]);
-    return listed.split("\n").includes("filter") ? ["nft", "legacy"] : ["nft"];
+    return (await this.#legacyTables(family)).includes("filter") ? ["nft", "legacy"] : ["nft"];
+  }
+
+  async readEntries(chain: XtablesChain): Promise<readonly string[]> {
+    const tables =
+      chain.backend === "nft" ? ENTRIES.map(([table]) => table) : await this.#legacyTables(chain.family);
+    const rules: string[] = [];
+    for (const [table, name] of ENTRIES.filter(([one]) => tables.includes(one))) {
+      rules.push(...(await this.#readChain(chain, table, name)));
+    }
+    return rules;
   }
 
   async readForward(chain: XtablesChain): Promise<readonly string[]> {
-    const listing = await this.#run([program(chain, ""), "-w", "-S", "FORWARD"]);
-    const prefix = "-A FORWARD ";
-    return listing
-      .split("\n")
-      .filter((line) => line.startsWith(prefix))
-      .map((line) => line.slice(prefix.length));
+    return this.#readChain(chain, "filter", "FORWARD");
   }
 
   async changeForward(
@@ -65,6 +78,23 @@ export class ProgramXtables implements Xtables {
       "",
     ];
     await this.#run([program(chain, "-restore"), "-w", "--noflush"], lines.join("\n"));
+  }
+
+  async #readChain(chain: XtablesChain, table: string, name: string): Promise<readonly string[]> {
+    const listing = await this.#run([program(chain, ""), "-w", "-t", table, "-S", name]);
+    const prefix = `-A ${name} `;
+    return listing
+      .split("\n")
+      .filter((line) => line.startsWith(prefix))
+      .map((line) => line.slice(prefix.length));
+  }
+
+  /** Asking the program would make them. */
+  async #legacyTables(family: Family): Promise<readonly string[]> {
+    // thread-self: /proc/net is the main thread's
+    const names = family === 4 ? "ip_tables_names" : "ip6_tables_names";
+    const listed = await this.#run(["sh", "-c", `cat /proc/thread-self/net/${names} 2>/dev/null || true`]);
+    return listed.split("\n");
   }
 
   async #run(command: readonly string[], input = ""): Promise<string> {

@@ -73,6 +73,7 @@ function rules(facts: HostNetworkFacts): Section {
 
 const WHY_ROUTE: Readonly<Record<Route["type"], string>> = {
   unicast: "a pod's address",
+  local: "somebody else's: it delivers to this node",
   unreachable: "an address that a pod has or had a moment ago",
   blackhole: "a unit that is held and free to give",
   prohibit: "a unit on its way back to the cloud",

@@ -63,7 +63,7 @@ export async function findForwardAccepts(
   for (const family of families) {
     for (const backend of await xtables.backends(family)) {
       const chain = { backend, family };
-      const rules = (await xtables.readForward(chain)).filter(isOurs);
+      const rules = (await xtables.readForward(chain)).filter(isOurAccept);
       if (rules.length > 0) found.push({ chain, rules });
     }
   }
@@ -78,7 +78,7 @@ export function planForward(
   | undefined {
   const position = firstIndexNot(rules, isKubeProxyJump);
   const there = rules.slice(position, position + FORWARD_ACCEPTS.length);
-  const remove = rules.filter(isOurs);
+  const remove = rules.filter(isOurAccept);
   if (remove.length === FORWARD_ACCEPTS.length && there.every((rule, at) => rule === FORWARD_ACCEPTS[at])) {
     return undefined;
   }
@@ -86,14 +86,14 @@ export function planForward(
     remove,
     insert: FORWARD_ACCEPTS,
     position: firstIndexNot(
-      rules.filter((rule) => !isOurs(rule)),
+      rules.filter((rule) => !isOurAccept(rule)),
       isKubeProxyJump,
     ),
   };
 }
 
-/** Ours are known by their comment, also those of an older version. */
-function isOurs(rule: string): boolean {
+/** True for a rule, as iptables prints it, that is ours: known by its comment, also of an older version. */
+export function isOurAccept(rule: string): boolean {
   return rule.includes(COMMENT);
 }
 

@@ -32,17 +32,33 @@ export type PoolPage = {
   readonly cooling: readonly string[];
   readonly waiting: number;
   readonly limit?: string;
+  readonly problems: readonly {
+    readonly code: string;
+    readonly severity: string;
+    readonly sentence: string;
+  }[];
 };
 
 /** Reads it inside the daemon's network namespace. Throws when nobody answers there. */
 export async function readPoolPage(netnsPath: string, port = 9197): Promise<PoolPage> {
+  const { body } = await readPage(netnsPath, "/pool", port);
+  return JSON.parse(body) as PoolPage;
+}
+
+/** What a daemon answers to a GET of that path, asked inside its network namespace. Throws when nobody answers there. */
+export async function readPage(
+  netnsPath: string,
+  page: "/healthz" | "/livez" | "/metrics" | "/pool",
+  port = 9197,
+): Promise<{ readonly status: number; readonly body: string }> {
   using socket = ProbeSocket.open(netnsPath, 4, SOCK_STREAM);
   socket.connect({ address: LOOPBACK, port });
   if (!(await socket.wait("writable", DEADLINE_MS)) || socket.takeError() !== 0)
     throw new Error(`nobody answers at 127.0.0.1:${port} of ${netnsPath}`);
-  socket.send(Buffer.from("GET /pool HTTP/1.0\r\n\r\n"));
+  socket.send(Buffer.from(`GET ${page} HTTP/1.0\r\n\r\n`));
   const answer = await readToEnd(socket);
-  return JSON.parse(answer.slice(answer.indexOf("\r\n\r\n"))) as PoolPage;
+  const [head = "", ...body] = answer.split("\r\n\r\n");
+  return { status: Number(head.split(" ")[1]), body: body.join("\r\n\r\n") };
 }
 
 async function readToEnd(socket: ProbeSocket): Promise<string> {
