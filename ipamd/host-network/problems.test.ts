@@ -87,6 +87,14 @@ describe("findProblems()", () => {
     expect(problems([foreign], routes)).toMatchObject([{ code: "rule-hides-ours", severity: "refused" }]);
   });
 
+  it("says what a rule before ours takes", () => {
+    const to = Cidr.parse("10.0.0.0/16");
+    const [found] = problems([rule(100, 77, { to })], [route(77, "0.0.0.0/0")]);
+    expect(found?.sentence).toContain("IPv4 rule 100 (from all to 10.0.0.0/16 lookup 77)");
+    expect(found?.sentence).toContain("takes 10.0.0.0/16, where pods are");
+    expect(problems([rule(100, 254)])[0]?.sentence).toContain("takes everything");
+  });
+
   const harmless: [string, Rule, readonly Route[]][] = [
     ["of a transparent proxy before ours", rule(9, 100, mark(0x10000, 0xf0000)), PROXY_TABLE],
     ["of a VPN's networks after ours", rule(5270, 52), [route(52, "100.64.0.0/10")]],
@@ -96,7 +104,23 @@ describe("findProblems()", () => {
       [route(51, "0.0.0.0/0")],
     ],
     ["for networks of others before ours", rule(100, 77), [route(77, "192.168.0.0/16")]],
-    ["of the local table that was moved", rule(100, 255), []],
+    [
+      "of the local table that was moved",
+      rule(100, 255),
+      [{ ...route(255, "10.0.0.200/32", "local"), protocol: 2 }],
+    ],
+    ["after the kernel's for main", rule(40_000, 100, mark(1, 1)), PROXY_TABLE],
+    [
+      "whose default route it suppresses",
+      rule(100, 77, { suppressPrefixLength: 0 }),
+      [route(77, "0.0.0.0/0")],
+    ],
+    ["that reaches into a unit after the pods' rule", rule(403, 77), [route(77, "10.0.0.0/24")]],
+    [
+      "for all but a mark of ours, after ours",
+      rule(1000, 77, { ...mark(0x200, 0xf00), inverted: true }),
+      [route(77, "0.0.0.0/0")],
+    ],
     [
       "by the node's source address after ours",
       rule(32_765, 77, { from: Cidr.parse("10.0.0.10/32") }),
@@ -136,6 +160,17 @@ describe("findProblems()", () => {
     const foreign = (family: Family) => rule(100, 77, { family });
     expect(codes([foreign(6)], [route(77, "0.0.0.0/0")])).toEqual([]);
     expect(codes([foreign(6)], [route(77, "::/0")])).toEqual(["rule-hides-ours"]);
+  });
+
+  it("names a route of the local table where pods are, unless it is the kernel's own", () => {
+    const local = (destination: string, protocol: number) => ({
+      ...route(255, destination, "local"),
+      protocol,
+    });
+    expect(codes([], [local("10.0.0.200/32", 2), local("10.9.0.0/24", 66)])).toEqual([]);
+    const [found] = problems([], [local("10.0.0.0/24", 66)]);
+    expect(found).toMatchObject({ code: "local-route", severity: "refused" });
+    expect(found?.sentence).toContain("the local table has 10.0.0.0/24 (protocol 66)");
   });
 
   it("names IPv6 that is disabled on an uplink", () => {

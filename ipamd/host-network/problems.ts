@@ -20,7 +20,7 @@ import { markOf } from "./uplinks.ts";
 export type HostFacts = {
   /** Of the families that pods get, in the kernel's order. */
   readonly rules: readonly Rule[];
-  /** Of every table that isForeign() rules look up. */
+  /** Of the local table, and of every table that isForeign() rules look up. */
   readonly routes: readonly Route[];
   /** What this node holds for pods. */
   readonly units: readonly Cidr[];
@@ -34,6 +34,7 @@ export type HostFacts = {
 export function findProblems(facts: HostFacts): Problem[] {
   return [
     ...facts.rules.filter(isForeign).flatMap((rule) => ruleProblem(rule, facts) ?? []),
+    ...facts.routes.filter((route) => isLocalForPods(route, facts.units)).map(localForPods),
     ...facts.ipv6DisabledOn.map(ipv6Disabled),
     ...facts.xtables.filter(({ backends }) => backends.length > 1).map(({ family }) => twoXtables(family)),
   ];
@@ -42,7 +43,9 @@ export function findProblems(facts: HostFacts): Problem[] {
 const FIRST = RULE_PRIORITY.pods;
 const LAST = RULE_PRIORITY.uplinkAddress;
 const OURS = `ours (${FIRST} to ${LAST})`;
-const LOCAL_TABLE = 255;
+/** Looked up before any rule of ours. */
+export const LOCAL_TABLE = 255;
+const PROTOCOL_KERNEL = 2;
 /** The kernel's rule for main: what is not before it is never reached. */
 const MAIN_PRIORITY = 32_766;
 
@@ -80,7 +83,7 @@ function takenByIt(rule: Rule, routes: readonly Route[], units: readonly Cidr[])
     .map(({ destination }) => destination)
     .filter(({ prefixLength }) => prefixLength > suppressPrefixLength);
   const everything = destinations.find(({ prefixLength }) => prefixLength === 0);
-  if (everything !== undefined && (to === undefined || rule.priority < FIRST)) return everything;
+  if (everything !== undefined && (to === undefined || rule.priority < FIRST)) return to ?? everything;
   if (rule.priority >= FIRST) return undefined;
   return destinations.find((destination) => units.some((unit) => unit.overlaps(destination)));
 }
@@ -101,6 +104,20 @@ function matchesOurMark(mark: Rule["mark"], slot: number): boolean {
   const shared = mark.mask & MARK_FIELD;
   const value = mark.value & shared;
   return value !== 0 && value === (markOf(slot) & shared);
+}
+
+/** The kernel's own go with an address of a link, which is taken off (apply.ts). */
+function isLocalForPods({ table, type, protocol, destination }: Route, units: readonly Cidr[]): boolean {
+  const isOthers = table === LOCAL_TABLE && type === "local" && protocol !== PROTOCOL_KERNEL;
+  return isOthers && units.some((unit) => unit.overlaps(destination));
+}
+
+function localForPods({ destination, protocol }: Route): Problem {
+  return {
+    code: "local-route",
+    severity: "refused",
+    sentence: `the local table has ${destination} (protocol ${protocol}), where pods are: the node takes their packets for its own. Remove that route, and keep the agent that made it from doing so again`,
+  };
 }
 
 function hidesOurs(rule: Rule, taken: Cidr): Problem {

@@ -7,7 +7,7 @@ import type { Xtables, XtablesBackend } from "../../common/kernel/xtables.ts";
 import type { ProblemBoard } from "../problems.ts";
 import { type FeatureDoors, findMissing } from "./features.ts";
 import { isOurAccept } from "./forward-accepts.ts";
-import { findProblems, type HostFacts, isForeign } from "./problems.ts";
+import { findProblems, type HostFacts, isForeign, LOCAL_TABLE } from "./problems.ts";
 
 export type SurveyDeps = Omit<FeatureDoors, "host"> & {
   readonly kernel: Pick<Kernel, "host" | "events">;
@@ -63,7 +63,7 @@ export class HostSurvey {
     const { families, kernel } = this.deps;
     const { rules: ruleDoor, routes: routeDoor, sysctl } = kernel.host;
     const rules = families.flatMap((family) => ruleDoor.list(family));
-    const tables = new Set(rules.filter(isForeign).map(({ table }) => table));
+    const tables = new Set([LOCAL_TABLE, ...rules.filter(isForeign).map(({ table }) => table)]);
     const routes = families.flatMap((family) =>
       [...tables].flatMap((table) => routeDoor.list({ family, table })),
     );

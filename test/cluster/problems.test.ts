@@ -30,7 +30,10 @@ beforeAll(async () => {
   }
 });
 
-afterEach(() => field.node.daemon?.stop());
+afterEach(async () => {
+  field.cluster.ec2.faults.clear();
+  await field.node.daemon?.stop();
+});
 afterAll(() => field?.[Symbol.asyncDispose]());
 
 /** Puts a program of the machine into the folder that is a daemon's whole PATH. */
@@ -90,6 +93,25 @@ it("a proxy's rule after ours and rules in both xtables back-ends are named once
   ]);
 });
 
+it("a cloud that is away is no problem of the node, and a permission that the node's role lacks is named", {
+  timeout: 90_000,
+}, async () => {
+  const { faults } = field.cluster.ec2;
+  faults.garbage("*", 500, 1_000);
+  const daemon = await field.node.startDaemon("serving");
+  await daemon.logged("pool not reconciled");
+  expect(await health()).toEqual({ status: 200, body: "ok\n" });
+  faults.clear();
+  faults.fail("DescribeNetworkInterfaces", "UnauthorizedOperation", 1_000, 403);
+  await expect
+    .poll(async () => (await health()).body, LATER)
+    .toMatch(/^warning: cloud-permission: .* DescribeNetworkInterfaces/m);
+  expect((await health()).status).toBe(200);
+  faults.clear();
+  await expect.poll(async () => (await health()).body, LATER).toBe("ok\n");
+  expect(told()).toHaveLength(1);
+});
+
 it("a host's network or a conflist that cannot be written are problems while they last", {
   timeout: 90_000,
 }, async () => {
@@ -122,7 +144,7 @@ it("a host's network or a conflist that cannot be written are problems while the
   expect(told()).toHaveLength(2);
 });
 
-it("a daemon on a host that lacks what it needs exits with one line that names it", async () => {
+it("oth-58: a daemon on a host that lacks what it needs exits with one line that names it", async () => {
   rmSync(path.join(programs, "ip6tables-nft"));
   const daemon = field.node.launchDaemon({ PATH: programs });
   expect(await daemon.exited).toEqual({ code: 1, signal: null });

@@ -75,6 +75,23 @@ describe("HostSurvey", () => {
     expect(await sentences()).toEqual([expect.stringContaining("takes 10.0.0.0/24, where pods are")]);
   });
 
+  it("finds a guest agent's local route over a unit, and not the kernel's", async () => {
+    const unit = Cidr.parse("10.0.0.32/28");
+    kernel.host.routes.add({
+      destination: unit,
+      table: 4100,
+      type: "blackhole",
+      protocol: 197,
+      metric: 8192,
+    });
+    host.exec("ip address add 10.0.0.33/32 dev lo");
+    expect(await found()).toEqual([]);
+    host.exec("ip route add local 10.0.0.32/29 dev lo table local proto 66");
+    expect(await sentences()).toEqual([
+      expect.stringMatching(/^local-route: .* 10\.0\.0\.32\/29 \(protocol 66\)/),
+    ]);
+  });
+
   it("finds rules of others in both xtables back-ends, and does not take ours for them", async () => {
     const accept = "-A FORWARD -i cw+ -m comment --comment causeway -j ACCEPT";
     for (const program of ["iptables-nft", "iptables-legacy"]) host.exec(`${program} ${accept}`);
