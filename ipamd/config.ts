@@ -14,7 +14,7 @@ export type Config = {
   readonly socketPath: string;
   /** Where the conflist goes; undefined writes none. */
   readonly conflistDir: string | undefined;
-  /** Loopback address and port of /healthz, /metrics and /pool. */
+  /** Loopback address and port of /healthz, /livez, /metrics and /pool. */
   readonly inspect: { readonly host: string; readonly port: number };
   /** How long an ADD may take from its plugin's start, in milliseconds. */
   readonly addWaitMs: number;
@@ -66,7 +66,7 @@ export const CONFIG_VARIABLES: readonly ConfigVariable[] = [
   {
     name: "CAUSEWAY_INSPECT",
     fallback: "127.0.0.1:9197",
-    meaning: "Loopback address of `/healthz`, `/metrics` and `/pool`; port 0 takes a free one.",
+    meaning: "Loopback address of `/healthz`, `/livez`, `/metrics` and `/pool`; port 0 takes a free one.",
   },
   {
     name: "CAUSEWAY_ADD_WAIT_MS",
