@@ -135,7 +135,7 @@ it(`a daemon stopped for ${STOPPED_MS / 1000} s under ${CALLS_PER_SECOND} calls 
     const run = call("ADD", sandbox);
     // a few stay; the others end while their ADD waits, or before it began
     if (made % 50 === 0) kept.push({ sandbox, run });
-    else setTimeout(() => call("DEL", sandbox), next() * 2_000);
+    else setTimeout(() => void call("DEL", sandbox), next() * 2_000);
     await delay((2 * 1000) / CALLS_PER_SECOND);
   }
   node.daemon?.kill("SIGCONT");
