@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { ContainerId } from "../common/ids.ts";
+import { type ContainerId, parseMac } from "../common/ids.ts";
 import { IpAddress } from "../common/ip.ts";
 import type { Lease } from "./ipam.ts";
 import { isPodLinkName, podLink } from "./pod-link.ts";
-import { planPodNetwork } from "./pod-network.ts";
+import { hostEndTowards, planPodNetwork } from "./pod-network.ts";
 
 const lease: Lease = {
   attachment: { containerId: "aa01" as ContainerId, ifname: "eth0" },
@@ -35,6 +35,24 @@ describe("planPodNetwork()", () => {
     expect(genuine.every((element) => element.set === "genuine" && element.link === link.hostName)).toBe(
       true,
     );
+  });
+});
+
+describe("hostEndTowards()", () => {
+  const network = planPodNetwork(lease);
+
+  it("is as planned while the pod's hardware address is ours or cannot be told", () => {
+    for (const mac of [undefined, network.link.podMac])
+      expect(hostEndTowards(network, mac)).toBe(network.host);
+  });
+
+  it("oth-56: follows another hardware address, and has the IPv4 gateway to answer for", () => {
+    const mac = parseMac("02:42:0a:3c:00:99");
+    const end = hostEndTowards(network, mac);
+    expect(end.neighbours.map((neighbour) => neighbour.mac)).toEqual([mac, mac]);
+    expect(end.addresses.map(({ address }) => String(address))).toContain("169.254.1.1");
+    const { ipv4, ...ipv6Only } = lease;
+    expect(hostEndTowards(planPodNetwork(ipv6Only), mac).addresses).toEqual(network.host.addresses);
   });
 });
 

@@ -3,6 +3,7 @@
  * permanent and on-link, so nothing depends on ARP, neighbour discovery or router advertisements.
  */
 import { METRIC, POD_GATEWAY_IPV4, POD_GATEWAY_IPV6, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import type { MacAddress } from "../common/ids.ts";
 import { Cidr, IpAddress } from "../common/ip.ts";
 import type { LinkAddress, Neighbour } from "../common/kernel/addresses.ts";
 import type { NftElement } from "../common/kernel/nft.ts";
@@ -49,6 +50,24 @@ export function planPodNetwork(lease: Lease): PodNetwork {
     host: hostEnd(lease, link, addresses),
     pod: podEnd(lease, link, addresses),
     genuine: sources.map((address) => ({ set: "genuine", link: link.hostName, address })),
+  };
+}
+
+/**
+ * The host's end towards a pod whose own end has that hardware address; undefined for one that cannot be told. When a chained plugin or the pod
+ * itself has given it another than ours, the kernel has taken the pod's entry for its gateway away with the old one. So the host follows, and
+ * has the IPv4 gateway as an address of its end, to answer the pod's ARP; IPv6's is there anyway.
+ */
+export function hostEndTowards(network: PodNetwork, podMac: MacAddress | undefined): EndOfPair {
+  const { host, link } = network;
+  if (podMac === undefined || podMac === link.podMac) return host;
+  const gateway = { address: GATEWAY[4], prefixLength: 32, scope: LINK_SCOPE };
+  return {
+    ...host,
+    addresses: host.neighbours.some(({ address }) => address.family === 4)
+      ? [...host.addresses, gateway]
+      : host.addresses,
+    neighbours: host.neighbours.map(({ address }) => ({ address, mac: podMac })),
   };
 }
 

@@ -12,7 +12,7 @@ import { isSameRoute, type Route } from "../common/kernel/routes.ts";
 import type { Lease } from "./ipam.ts";
 import { formatLeaseAlias } from "./lease-alias.ts";
 import { podLink } from "./pod-link.ts";
-import { type EndOfPair, planPodNetwork } from "./pod-network.ts";
+import { type EndOfPair, hostEndTowards, planPodNetwork } from "./pod-network.ts";
 
 /** What is looked at for all pods together. */
 export type PodsState = { readonly routes: readonly Route[]; readonly genuine: ReadonlySet<string> };
@@ -40,12 +40,13 @@ export function repair(kernel: Kernel, lease: Lease, state: PodsState = readPods
   const network = planPodNetwork(lease);
   const link = kernel.host.links.find(network.link.hostName);
   if (link === undefined) return [];
+  const host = hostEndTowards(network, kernel.host.links.findPeer(link.index)?.mac);
   const genuine = network.genuine.filter((element) => !state.genuine.has(genuineName(element)));
   if (genuine.length > 0) kernel.nft.change(genuine.map((element) => ({ op: "add", element })));
   return [
-    ...repairSysctls(kernel.host, network.host),
+    ...repairSysctls(kernel.host, host),
     ...repairLink(kernel.host, link, lease),
-    ...repairEnd(kernel.host, network.host, link.index, state.routes),
+    ...repairEnd(kernel.host, host, link.index, state.routes),
     ...genuine.map((element) => `nft ${genuineName(element)}`),
   ].map((what) => `${link.name}: ${what}`);
 }

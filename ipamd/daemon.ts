@@ -33,6 +33,7 @@ import type { HostSurvey } from "./host-network/survey.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook, leaseFields } from "./lease-book.ts";
+import { PodEnds } from "./pod-ends.ts";
 import { Pool } from "./pool.ts";
 import { poolView } from "./pool-view.ts";
 import { type Problem, ProblemBoard } from "./problems.ts";
@@ -177,6 +178,7 @@ export class Daemon {
     this.background(keepHeartbeat({ path: path.join(folder, "alive"), clock, log }, this.stopping.signal));
     this.background(this.book.runCooling(this.stopping.signal));
     this.background(this.guard.run(this.stopping.signal));
+    this.background(this.podEnds().run(this.stopping.signal));
     this.background(this.reconciler.run(this.stopping.signal));
     this.background(
       this.deps.survey.run(this.problems, () => this.uplinks.list(), clock, this.stopping.signal),
@@ -304,6 +306,18 @@ export class Daemon {
           return !link.up || link.mac !== podLink(lease.attachment).hostMac;
         },
       },
+    });
+  }
+
+  private podEnds(): PodEnds {
+    const { kernel, clock, log } = this.deps;
+    return new PodEnds({
+      kernel,
+      clock,
+      log,
+      leaseOf: (name) => this.book.findByLink(name),
+      leases: () => this.book.ready(),
+      repair: (lease) => repair(kernel, lease),
     });
   }
 

@@ -31,6 +31,11 @@ export type KernelEvent =
       /** `forwarding`; of `all` it is ip_forward. */
       readonly forwarding?: boolean;
     }
+  /**
+   * The far end of a pair was set in its own namespace, or may have been: look for yourself. `link.peerIndex` is the index of the end that
+   * is here. Without a link: of any pair. Comes some milliseconds late, and not at all without CAP_NET_BROADCAST.
+   */
+  | { readonly kind: "peer"; readonly link?: Link }
   /** Our own table was touched by that process. Comes once per transaction. */
   | { readonly kind: "nft"; readonly processId?: number; readonly processName?: string }
   /** Events were lost (buffer overflow): look at everything again. */

@@ -126,7 +126,7 @@ export function peerCredentials(fd: number): {
 }
 
 /** Calls back whenever the descriptor can be read, until closed. Keeps the process alive no longer than its other work does. */
-export function pollReadable(fd: number, onReadable: () => void): { close(): void } {
+export function pollReadable(fd: number, onReadable: () => void): Poll {
   let closed = false;
   // koffi 3.3.4 passes (status, events), though its types leave the status out
   const onPoll = (status: unknown) => {
@@ -134,20 +134,31 @@ export function pollReadable(fd: number, onReadable: () => void): { close(): voi
     // thrown there are lost. An immediate runs in the same turn of the loop, within the scope.
     setImmediate(() => {
       if (closed) return;
-      onReadable();
       // a negative status comes after an overflow, and has stopped the handle: without another start no call would come again
-      if (typeof status === "number" && status < 0 && !closed) handle.start({ readable: true }, onPoll);
+      if (typeof status === "number" && status < 0) handle.start({ readable: true }, onPoll);
+      onReadable();
     });
   };
   const handle = koffi.node.poll(fd, { readable: true }, onPoll);
   handle.unref();
   return {
+    pause: () => handle.stop(),
+    resume: () => {
+      if (!closed) handle.start({ readable: true }, onPoll);
+    },
     close: () => {
       closed = true;
       handle.close();
     },
   };
 }
+
+export type Poll = {
+  /** No callback comes until resume(). */
+  pause(): void;
+  resume(): void;
+  close(): void;
+};
 
 /** Gives memory that is free in the C library back to the system (malloc_trim(3), glibc); does nothing where it does not exist. */
 export function trimMemory(): void {

@@ -50,13 +50,18 @@ export type LinkChange = {
 
 /**
  * Links of one namespace (rtnetlink, linux/if_link.h). Every call is synchronous: when it returns, the kernel has done
- * it. All throw KernelError. None but list() is a dump, so none can be disturbed by other programs' changes.
+ * it. All throw KernelError. None but list() is a dump, so no other can be disturbed by other programs' changes.
  */
 export interface Links {
   /** Throws EEXIST when either name is taken; then nothing is left of the pair. */
   createPair(pair: VethPair): { readonly hostIndex: number; readonly podIndex: number };
   /** By index or by name; undefined when there is none. */
   find(ref: number | string): Link | undefined;
+  /**
+   * The other end of a pair, whichever namespace it is in, without entering that. Undefined when the link has none, or one of both is
+   * going. `ref` is the index of the end that is here.
+   */
+  findPeer(ref: number): Link | undefined;
   /** A dump, repeated while the kernel says it was interrupted. With `kind`, filtered in the kernel. */
   list(kind?: "veth"): Link[];
   /** Throws ENODEV when the link is gone. Repeatable. */

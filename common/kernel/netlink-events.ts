@@ -18,6 +18,7 @@ import {
 import { decodeAttributes, textOf } from "./netlink-codec.ts";
 import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./netlink-links.ts";
 import { decodeParameters, RTM_NEWNETCONF } from "./netlink-parameters.ts";
+import { PeerEvents } from "./netlink-peer-events.ts";
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./netlink-routes.ts";
 import { decodeRule, RTM_DELRULE, RTM_NEWRULE } from "./netlink-rules.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
@@ -95,12 +96,13 @@ export class NetlinkEvents implements KernelEvents {
         emit,
       ),
     ];
+    const peers = new PeerEvents(this.netnsFd, emit);
     const drain = this.own.onRemove(() => {
       for (const reader of readers) reader.drain();
     });
     return () => {
       drain[Symbol.dispose]();
-      for (const reader of readers) reader.close();
+      for (const reader of [...readers, peers]) reader.close();
     };
   }
 

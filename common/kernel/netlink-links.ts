@@ -46,6 +46,8 @@ const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const RTEXT_FILTER_SKIP_STATS = 8;
+const IFLA_LINK_NETNSID = 37;
+const IFLA_TARGET_NETNSID = 46;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
 const IFF_UP = 1;
@@ -78,9 +80,19 @@ export class NetlinkLinks implements Links {
   }
 
   find(ref: number | string): Link | undefined {
-    // ERANGE: no link can have so long a name
-    const answer = ignoring(["ENODEV", "ERANGE"], () => this.socket.ask(lookup(ref, `look up link ${ref}`)));
-    return answer?.[0] && decodeLink(answer[0].data);
+    const data = this.read(ref);
+    return data && decodeLink(data);
+  }
+
+  findPeer(ref: number): Link | undefined {
+    const data = this.read(ref);
+    if (data === undefined) return undefined;
+    const attributes = decodeAttributes(data, IFINFOMSG_BYTES);
+    const peerIndex = hostU32(attributes, IFLA_LINK);
+    const found = peerIndex && this.read(peerIndex, hostU32(attributes, IFLA_LINK_NETNSID));
+    const peer = found ? decodeLink(found) : undefined;
+    // the number of a namespace that went may stand for another by now
+    return peer?.peerIndex === ref ? peer : undefined;
   }
 
   list(kind?: "veth"): Link[] {
@@ -104,6 +116,14 @@ export class NetlinkLinks implements Links {
 
   remove(ref: number | string): void {
     this.socket.ask({ type: RTM_DELLINK, body: encodeBody(...refer(ref)), doing: `remove link ${ref}` });
+  }
+
+  /** @param netnsId the number by which this namespace knows the one to look in; this one when left out */
+  private read(ref: number | string, netnsId?: number): Buffer | undefined {
+    // ERANGE: no link can have so long a name; EINVAL: that namespace is gone
+    const absent = netnsId === undefined ? ["ENODEV", "ERANGE"] : ["ENODEV", "EINVAL"];
+    const answer = ignoring(absent, () => this.socket.ask(lookup(ref, `look up link ${ref}`, netnsId)));
+    return answer?.[0]?.data;
   }
 
   private set(ref: number | string, change: LinkChange, write: AttributeWriter, doing: string): void {
@@ -164,10 +184,11 @@ function refer(ref: number | string, up?: boolean): [Buffer, AttributeWriter] {
   return [linkHeader(0, up), (out) => out.push(IFLA_IFNAME, text(ref))];
 }
 
-function lookup(ref: number | string, doing: string) {
+function lookup(ref: number | string, doing: string, netnsId?: number) {
   const [header, writeRef] = refer(ref);
   const body = encodeBody(header, (out) => {
     writeRef(out);
+    if (netnsId !== undefined) out.push(IFLA_TARGET_NETNSID, u32(netnsId));
     out.push(IFLA_EXT_MASK, u32(RTEXT_FILTER_SKIP_STATS));
   });
   return { type: RTM_GETLINK, body, doing };

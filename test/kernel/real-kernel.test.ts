@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { openKernel } from "../../common/kernel/real-kernel.ts";
 import { describeKernel } from "../conformance/kernel.ts";
 import { createNetns, run, type TestNetns } from "./namespaces.ts";
@@ -21,6 +22,7 @@ describeKernel("the real kernel", async () => {
       return path;
     },
     destroyNetns: (path) => pods.find((pod) => pod.path === path)?.destroy(),
+    setMac: (path, name, mac) => run(`ip -n ${basename(path)} link set ${name} address ${mac}`),
     setLinkDown: (name) => run(`ip -n ${host.name} link set ${name} down`),
     deleteRule: (family, priority) => run(`ip -n ${host.name} -${family} rule delete priority ${priority}`),
     deleteTable: () => host.exec("nft delete table inet causeway"),

@@ -21,6 +21,7 @@ describeKernel("MemoryKernel", async () => {
       return path;
     },
     destroyNetns: (path) => kernel.destroyNetns(path),
+    setMac: (path, name, mac) => kernel.setMac(path, name, mac),
     setLinkDown: (name) => kernel.setLinkDown(name),
     deleteRule: (family, priority) =>
       kernel.asOther(() => {

@@ -1,3 +1,4 @@
+import type { MacAddress } from "../../ids.ts";
 import type { IpAddress } from "../../ip.ts";
 import { KernelError } from "../errors.ts";
 import type { KernelEvent, KernelEvents } from "../events.ts";
@@ -53,7 +54,7 @@ export class MemoryKernel implements Kernel {
   createNetns(path: string): MemoryNamespace {
     if (this.paths.has(path)) throw new KernelError("EEXIST", `${path} exists`);
     this.lastId += 1;
-    const namespace = new MemoryNamespace(`4:${this.lastId}`);
+    const namespace = new MemoryNamespace(`4:${this.lastId}`, (event) => this.reportPeer(event));
     this.paths.set(path, { namespace, fds: new Set(), unlinked: false });
     return namespace;
   }
@@ -81,6 +82,12 @@ export class MemoryKernel implements Kernel {
     this.asOther(() => this.host.links.change(name, { up: true }));
   }
 
+  /** As a program in that namespace: `ip link set NAME address MAC`. Throws ENODEV. */
+  setMac(path: string, name: string, mac: MacAddress): void {
+    using netns = this.open(path);
+    this.asOther(() => netns.run(({ links }) => links.change(name, { mac })));
+  }
+
   /** Does the work as another process: its changes are reported by events. Synchronous, but for nft.load(), which takes effect at once. */
   asOther<T>(work: () => T, stranger: Stranger = { processId: 4242, processName: "ip" }): T {
     const before = this.stranger;
@@ -104,6 +111,12 @@ export class MemoryKernel implements Kernel {
 
   async close(): Promise<void> {
     this.listeners.clear();
+  }
+
+  /** Of other namespaces, changes of links that are paired with one here. */
+  private reportPeer(event: KernelEvent): void {
+    if (event.kind !== "link" || event.change !== "set" || event.link.peerIndex === undefined) return;
+    this.report({ kind: "peer", link: event.link });
   }
 
   private stackOf(namespace: () => MemoryNamespace): NetworkStack {

@@ -52,6 +52,12 @@ class MemoryLinks implements Links {
     return link && publicLink(link);
   }
 
+  findPeer(ref: number): Link | undefined {
+    const peer = this.namespace().findLink(ref)?.peer;
+    const link = peer?.namespace.findLink(peer.index);
+    return link && publicLink(link);
+  }
+
   list(kind?: "veth"): Link[] {
     const links = [...this.namespace().links.values()].map(publicLink);
     return kind === undefined ? links : links.filter((link) => link.kind === kind);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { parseMac } from "../../../common/ids.ts";
 import type { KernelEvent } from "../../../common/kernel/events.ts";
 import type { NftElement } from "../../../common/kernel/nft.ts";
 import type { Rule } from "../../../common/kernel/rules.ts";
@@ -30,13 +31,24 @@ export function describeEvents(on: KernelFixture): void {
           on.harness.deleteTable();
         },
       );
-      // the kernel itself tells of the link's carrier and parameters
-      const theKernels: readonly KernelEvent["kind"][] = ["link", "address", "parameter"];
+      // the kernel itself tells of the link's carrier and parameters, and of far ends whoever sets them
+      const theKernels: readonly KernelEvent["kind"][] = ["link", "address", "parameter", "peer"];
       const others = seen.filter((event) => !theKernels.includes(event.kind));
       expect(others).toEqual([
         { kind: "rule", change: "gone", family: 6, rule },
         expect.objectContaining({ kind: "nft", processName: expect.any(String) }),
       ]);
+    });
+
+    it("tell of a pair's far end that is set in its own namespace", async () => {
+      const { path, hostIndex } = on.createPod();
+      const mac = parseMac("02:42:0a:3c:00:99");
+      const seen = await on.eventsUntil(
+        (event) => event.kind === "peer" && event.link?.mac === mac,
+        () => on.harness.setMac(path, "eth0", mac),
+      );
+      const { link } = seen.findLast((event) => event.kind === "peer") ?? {};
+      expect(link).toMatchObject({ name: "eth0", mac, peerIndex: hostIndex });
     });
   });
 }

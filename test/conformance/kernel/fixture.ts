@@ -1,4 +1,4 @@
-import { parseMac } from "../../../common/ids.ts";
+import { type MacAddress, parseMac } from "../../../common/ids.ts";
 import { Cidr, type Family, IpAddress } from "../../../common/ip.ts";
 import type { KernelEvent } from "../../../common/kernel/events.ts";
 import type { Kernel } from "../../../common/kernel/kernel.ts";
@@ -15,6 +15,7 @@ export type KernelHarness = {
   destroyNetns(path: string): void;
   /** As another process would. */
   setLinkDown(name: string): void;
+  setMac(netnsPath: string, name: string, mac: MacAddress): void;
   deleteRule(family: Family, priority: number): void;
   deleteTable(): void;
   close(): Promise<void>;

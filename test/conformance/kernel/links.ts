@@ -34,6 +34,18 @@ export function describeLinks(on: KernelFixture): void {
       expect(on.host.links.find(hostIndex)).toMatchObject({ up: true, carries: true });
     });
 
+    it("are found at the far end of a pair, without its namespace, until they are gone", () => {
+      const path = on.harness.createNetns();
+      const { hostIndex, podIndex } = on.createPair(path);
+      expect(on.host.links.findPeer(hostIndex)).toMatchObject({ index: podIndex, name: "eth0", mac: podMac });
+      const mac = parseMac("0a:00:00:00:00:09");
+      on.harness.setMac(path, "eth0", mac);
+      expect(on.host.links.findPeer(hostIndex)?.mac).toBe(mac);
+      expect(on.host.links.findPeer(1)).toBeUndefined();
+      on.host.links.remove("cw0");
+      expect(on.host.links.findPeer(hostIndex)).toBeUndefined();
+    });
+
     it("leave nothing of a pair when either name is taken", () => {
       const path = on.harness.createNetns();
       on.createPair(path);

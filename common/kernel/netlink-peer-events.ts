@@ -1,0 +1,96 @@
+/**
+ * Links that are set in other namespaces, which the kernel tells those who ask for it, of every namespace that has a number here, as that
+ * of a veth's far end has. A pod with privileges can make as many such events as it likes, so they are read at a rate, out of a
+ * buffer that may overflow: what was lost is told as "any of them".
+ */
+import { parseMessages } from "netlink/dist/structs.js";
+import { systemClock } from "../clock.ts";
+import { KernelError } from "./errors.ts";
+import type { KernelEvent } from "./events.ts";
+import { close, openNetlink, type Poll, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
+import { decodeLink, RTM_NEWLINK } from "./netlink-links.ts";
+import { NETLINK_ROUTE } from "./netlink-socket.ts";
+import { inNetns } from "./netns-window.ts";
+
+const SOL_NETLINK = 270;
+const ADD_MEMBERSHIP = 1;
+const LISTEN_ALL_NSID = 8;
+/** RTNLGRP_LINK. */
+const LINK_GROUP = 1;
+/** Some 200 events. */
+const BUFFER_BYTES = 1 << 19;
+/** Together they bound the work: what a pod makes beyond it is lost. */
+const READ_EVERY_MS = 20;
+const READS_MAX = 200;
+
+export class PeerEvents {
+  private readonly emit: (event: KernelEvent) => void;
+  private readonly fd: number;
+  private readonly poll: Poll;
+  private closed = false;
+
+  /** Tells nothing without CAP_NET_BROADCAST. */
+  constructor(netnsFd: number, emit: (event: KernelEvent) => void) {
+    this.emit = emit;
+    this.fd = inNetns(netnsFd, () => openNetlink(NETLINK_ROUTE).fd);
+    this.poll = pollReadable(this.fd, () => void this.readSoon());
+    if (this.askForAll()) setSocketOption(this.fd, SOL_NETLINK, ADD_MEMBERSHIP, LINK_GROUP);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.poll.close();
+    close(this.fd);
+  }
+
+  private askForAll(): boolean {
+    setBuffers(this.fd, BUFFER_BYTES);
+    try {
+      setSocketOption(this.fd, SOL_NETLINK, LISTEN_ALL_NSID, 1);
+      return true;
+    } catch (error) {
+      if (error instanceof KernelError && error.code === "EPERM") return false;
+      throw error;
+    }
+  }
+
+  private async readSoon(): Promise<void> {
+    this.poll.pause();
+    await systemClock.sleep(READ_EVERY_MS);
+    if (this.closed) return;
+    this.drain();
+    this.poll.resume();
+  }
+
+  private drain(): void {
+    // the last word on each counts
+    const peers = new Map<number, KernelEvent>();
+    for (let reads = 0; reads < READS_MAX; reads += 1) {
+      const bytes = this.receive();
+      if (bytes === undefined) break;
+      if (bytes === "lost") peers.set(0, { kind: "peer" });
+      else this.note(bytes, peers);
+    }
+    for (const event of peers.values()) if (!this.closed) this.emit(event);
+  }
+
+  private note(bytes: Buffer, peers: Map<number, KernelEvent>): void {
+    for (const { type, data } of parseMessages(bytes)) {
+      if (type !== RTM_NEWLINK || data.readUInt8(0) !== 0) continue;
+      const link = decodeLink(data);
+      if (link.kind === "veth" && link.peerIndex !== undefined) {
+        peers.set(link.peerIndex, { kind: "peer", link });
+      }
+    }
+  }
+
+  private receive(): Buffer | "lost" | undefined {
+    try {
+      return receive(this.fd);
+    } catch (error) {
+      if (error instanceof KernelError && error.code === "ENOBUFS") return "lost";
+      throw error;
+    }
+  }
+}
