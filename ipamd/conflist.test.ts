@@ -1,4 +1,13 @@
-import { readdirSync, readFileSync, statSync, watch, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../test/shim/daemon.ts";
@@ -32,6 +41,18 @@ describe("writeConflist()", () => {
     expect(statSync(join(folder.path, CONFLIST_NAME)).ino).toBe(ino);
     expect(await writeConflist(options, [...VERSIONS, "1.1.0"])).toBe(true);
     expect(readFileSync(join(folder.path, CONFLIST_NAME), "utf8")).toContain('"1.1.0"');
+  });
+
+  it("aws-92: replaces a list by a new file, and writes nothing into the old one", async () => {
+    using folder = temporaryFolder();
+    const options = { folder: folder.path, bootId: "b1" };
+    const path = join(folder.path, CONFLIST_NAME);
+    writeFileSync(path, "of an earlier container");
+    const before = openSync(path, "r");
+    await writeConflist(options, VERSIONS);
+    expect(statSync(path).ino).not.toBe(fstatSync(before).ino);
+    expect(readFileSync(before, "utf8")).toBe("of an earlier container");
+    closeSync(before);
   });
 
   it("appears by a rename within the folder, under no other name that a runtime reads", async () => {

@@ -141,7 +141,7 @@ export class Daemon {
   async start(): Promise<void> {
     const { config, kernel, clock, log, points } = this.deps;
     if (config.conflistDir !== undefined) {
-      await removeStaleConflist({ folder: config.conflistDir, bootId: kernel.bootId });
+      await this.removeStaleConflist(config.conflistDir);
     }
     // the socket is claimed first: a second daemon must not touch the kernel
     const { book: ipam, desk, dyingLinks, bornAt } = this;
@@ -331,6 +331,18 @@ export class Daemon {
     // somebody may have removed the table: the guard is about to put it back, without these
     ignoring(["ENOENT"], () => kernel.nft.change(changes));
     log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
+  }
+
+  /** With a folder that cannot be written to, pods that are there are served all the same. */
+  private async removeStaleConflist(folder: string): Promise<void> {
+    try {
+      await removeStaleConflist({ folder, bootId: this.deps.kernel.bootId });
+    } catch (err) {
+      this.deps.log.warn(
+        { err, folder },
+        "a conflist of an earlier boot not removed: the runtime may come too early",
+      );
+    }
   }
 
   /** The conflist is written last, as it is what makes the node ready, and again when somebody has taken it away. */

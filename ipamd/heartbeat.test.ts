@@ -1,4 +1,14 @@
-import { mkdirSync, rmdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../common/clock.ts";
@@ -25,6 +35,22 @@ describe("keepHeartbeat()", () => {
     stop.abort();
     await ended;
     expect(ageMs(path)).toBeLessThan(5000);
+  });
+
+  it("aws-92: a new file takes the place of one that an earlier daemon left, which is not written to", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "alive");
+    writeFileSync(path, "");
+    utimesSync(path, 1, 1);
+    const before = openSync(path, "r");
+    const stop = new AbortController();
+    const ended = keepHeartbeat({ path, clock: systemClock, log: memoryLog().log }, stop.signal);
+    expect(statSync(path).ino).not.toBe(fstatSync(before).ino);
+    expect(fstatSync(before).mtimeMs).toBe(1000);
+    expect(readdirSync(folder.path)).toEqual(["alive"]);
+    closeSync(before);
+    stop.abort();
+    await ended;
   });
 
   it("refreshes a file that an earlier daemon left", async () => {

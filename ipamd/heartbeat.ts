@@ -1,4 +1,5 @@
-import { closeSync, futimesSync, openSync } from "node:fs";
+import { closeSync, futimesSync, openSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Clock } from "../common/clock.ts";
 import type { Logger } from "../common/log.ts";
 
@@ -20,8 +21,11 @@ export async function keepHeartbeat(
 ): Promise<void> {
   const { path, clock, log, intervalMs = INTERVAL_MS } = options;
   let failing = false;
+  // with SELinux that of an earlier container may be closed to this one
+  let isOwn = madeAnew(path);
   while (!signal.aborted) {
     try {
+      if (!isOwn) isOwn = madeAnew(path);
       touch(path, clock.wallTime());
       failing = false;
     } catch (err) {
@@ -29,6 +33,19 @@ export async function keepHeartbeat(
       failing = true;
     }
     await clock.sleep(intervalMs, signal).catch(() => undefined);
+  }
+}
+
+/** In place of the one that an earlier daemon left. False when it cannot be: then that one is used. */
+function madeAnew(path: string): boolean {
+  const temporary = join(dirname(path), `.${basename(path)}.tmp`);
+  try {
+    rmSync(temporary, { force: true });
+    closeSync(openSync(temporary, "wx", 0o600));
+    renameSync(temporary, path);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,6 +1,17 @@
 /** Daemons that stop and die, runtimes that never DEL or DEL the wrong thing, leftovers of others: nothing leaks, and no pod is hurt. */
-import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { Cidr, IpAddress } from "../../common/ip.ts";
@@ -21,6 +32,9 @@ beforeAll(async () => {
 });
 
 afterAll(() => field?.[Symbol.asyncDispose]());
+
+const netFolder = () => path.join(path.dirname(field.node.socketPath), "net.d");
+const bootId = () => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
 /** What the node still has of an address: a pod's route, or only that it cools. */
 function routesOf(address: IpAddress | undefined): string[] {
@@ -199,6 +213,88 @@ it("aws-35, oth-28: routes and rules that another program left for an address do
   await field.expectTalk([...lasting, pod as PodOf]);
   await field.node.runtime.del(pod as PodOf);
   field.sh("while ip rule delete pref 512 2>/dev/null; do :; done; ip link delete azv0");
+});
+
+it("aws-91: a daemon on a node with a predecessor's rules, chains and conflist names them, and its pods talk", async () => {
+  const [pod] = await field.addPods("heir");
+  const conflist = path.join(netFolder(), "10-aws.conflist");
+  writeFileSync(conflist, "{}");
+  field.sh(`
+ip rule add pref 512 to ${pod?.ipv4} lookup 99
+ip rule add pref 1024 fwmark 0x80/0x80 lookup 99
+ip rule add pref 1536 from ${pod?.ipv4} lookup 99
+iptables-nft -t nat -N AWS-SNAT-CHAIN-0
+iptables-nft -t nat -A POSTROUTING -j AWS-SNAT-CHAIN-0
+iptables-nft -t nat -A AWS-SNAT-CHAIN-0 -d 10.0.0.0/16 -j RETURN`);
+  await field.node.daemon?.stop();
+  const daemon = await field.node.startDaemon();
+  const told = () => daemon.lines.filter(({ msg }) => msg === "another CNI is, or was, on this node");
+  await vi.waitFor(
+    () =>
+      expect(told()).toEqual([
+        expect.objectContaining({ found: ["10-aws.conflist"], effect: expect.stringContaining("new pods") }),
+        expect.objectContaining({
+          owner: "amazon-vpc-cni",
+          found: [512, 1024, 1536].map((priority) => `1 IPv4 rules ${priority}, to tables 99`),
+        }),
+        expect.objectContaining({ found: ["iptables-nft -t nat: chain AWS-SNAT-CHAIN-0"] }),
+      ]),
+    WAIT,
+  );
+  await field.expectTalk([...lasting, pod as PodOf]);
+  await field.node.runtime.del(pod as PodOf);
+  rmSync(conflist);
+  field.sh(`
+for pref in 512 1024 1536; do ip rule delete pref $pref; done
+iptables-nft -t nat -D POSTROUTING -j AWS-SNAT-CHAIN-0
+iptables-nft -t nat -F AWS-SNAT-CHAIN-0
+iptables-nft -t nat -X AWS-SNAT-CHAIN-0`);
+});
+
+it("aws-92: the socket, the heartbeat and a conflist that differs are new files of each daemon", async () => {
+  const folder = path.dirname(field.node.socketPath);
+  const files = [
+    field.node.socketPath,
+    path.join(folder, "alive"),
+    path.join(netFolder(), "10-causeway.conflist"),
+  ];
+  await field.node.daemon?.stop();
+  writeFileSync(path.join(netFolder(), "10-causeway.conflist"), JSON.stringify({ causewayBoot: bootId() }));
+  const old = files.map((file) => ({ file, held: existsSync(file) ? openSync(file, "r") : undefined }));
+  await field.node.startDaemon();
+  for (const { file, held } of old) {
+    const inode = () => statSync(file, { throwIfNoEntry: false })?.ino;
+    await vi.waitFor(() => expect(inode()).toBeDefined(), WAIT);
+    if (held === undefined) continue;
+    await vi.waitFor(() => expect(inode()).not.toBe(fstatSync(held).ino), WAIT);
+    closeSync(held);
+  }
+  expect(old.filter(({ held }) => held !== undefined)).toHaveLength(2);
+  const [pod] = await field.addPods("relabelled");
+  await field.node.runtime.del(pod as PodOf);
+});
+
+it("aws-92: with a read-only conflist folder the daemon names the folder, serves on, and writes once it can", async () => {
+  const folder = netFolder();
+  await field.node.daemon?.stop();
+  writeFileSync(
+    path.join(folder, "10-causeway.conflist"),
+    JSON.stringify({ causewayBoot: "an earlier one" }),
+  );
+  execFileSync("mount", ["--bind", "-o", "ro", folder, folder]);
+  try {
+    const daemon = await field.node.startDaemon();
+    const why = { folder, err: expect.objectContaining({ code: "EROFS" }) };
+    const early = "a conflist of an earlier boot not removed: the runtime may come too early";
+    expect(await daemon.logged(early)).toMatchObject(why);
+    expect(await daemon.logged("conflist not written: the runtime cannot start pods")).toMatchObject(why);
+    const [pod] = await field.addPods("read-only");
+    await field.expectTalk([...lasting, pod as PodOf]);
+    await field.node.runtime.del(pod as PodOf);
+  } finally {
+    execFileSync("umount", [folder]);
+  }
+  await field.node.daemon?.logged("conflist written");
 });
 
 it("aws-46: a DNS cache on a link-local address, and probes from one, work for pods without conntrack", async () => {
