@@ -24,7 +24,8 @@ if [ -n "$missing" ]; then
     say "installing Debian packages: $missing"
     # shellcheck disable=SC2086 # one word per package
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 ||
-      { apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null; }
+      # no package lists, or old ones; a source of somebody else's that fails must not keep us from Debian's
+      { apt-get update -q >/dev/null || true; DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null; }
   else
     say "missing; install as root: apt-get install -y $missing" >&2
     exit 1

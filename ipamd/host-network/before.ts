@@ -66,6 +66,8 @@ export class FileBeforeBook implements BeforeBook {
     if (record.sysctls.length === this.record.sysctls.length && record.links === this.record.links) return;
     mkdirSync(path.dirname(this.file), { recursive: true, mode: 0o700 });
     const temporary = `${this.file}.tmp`;
+    // one that an earlier container left half written may be closed to this one
+    rmSync(temporary, { force: true });
     writeFileSync(temporary, `${JSON.stringify(record, undefined, 1)}\n`, { mode: 0o600 });
     renameSync(temporary, this.file);
     this.record = record;
