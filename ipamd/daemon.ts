@@ -317,7 +317,10 @@ export class Daemon {
       log,
       leaseOf: (name) => this.book.findByLink(name),
       leases: () => this.book.ready(),
-      repair: (lease) => repair(kernel, lease),
+      repair: (leases) => {
+        const state = readPodsState(kernel);
+        return leases.flatMap((lease) => repair(kernel, lease, state));
+      },
     });
   }
 

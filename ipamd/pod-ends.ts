@@ -16,8 +16,8 @@ export type PodEndsDeps = {
   readonly log: Logger;
   readonly leaseOf: (linkName: string) => Lease | undefined;
   readonly leases: () => readonly Lease[];
-  /** Puts the host's side of a lease in order. Gives what had to be written. */
-  readonly repair: (lease: Lease) => readonly string[];
+  /** Puts the host's side of leases in order. Gives what had to be written. */
+  readonly repair: (leases: readonly Lease[]) => readonly string[];
 };
 
 /** A pod that changes its end all the time costs no more than this. What is noticed meanwhile is done then. */
@@ -59,19 +59,20 @@ export class PodEnds {
 
   /** True when it was work. */
   private follow(): boolean {
-    const { leases, repair, log } = this.deps;
-    const all = this.lookAtAll;
-    const changed = all ? leases() : [...this.noticed.values()].flatMap((link) => this.changedLease(link));
+    const { log } = this.deps;
+    const [all, noticed] = [this.lookAtAll, [...this.noticed.values()]];
     this.lookAtAll = false;
     this.noticed.clear();
     try {
-      const written = changed.flatMap((lease) => repair(lease));
+      const changed = all ? this.deps.leases() : noticed.flatMap((link) => this.changedLease(link));
+      const written = changed.length === 0 ? [] : this.deps.repair(changed);
       if (written.length > 0)
         log.info({ restored: written }, "a pod's hardware address was changed; the host follows");
+      return all || changed.length > 0;
     } catch (err) {
       log.warn({ err }, "the host's side of a pod could not be put in order");
+      return true;
     }
-    return all || changed.length > 0;
   }
 
   private changedLease({ peerIndex = 0, mac }: Link): Lease[] {

@@ -21,7 +21,7 @@ const LINK_GROUP = 1;
 const BUFFER_BYTES = 1 << 19;
 /** Together they bound the work: what a pod makes beyond it is lost. */
 const READ_EVERY_MS = 20;
-const READS_MAX = 200;
+const READS_MAX = 40;
 
 export class PeerEvents {
   private readonly emit: (event: KernelEvent) => void;
@@ -65,23 +65,23 @@ export class PeerEvents {
 
   private drain(): void {
     // the last word on each counts
-    const peers = new Map<number, KernelEvent>();
+    const peers = new Map<string, KernelEvent>();
     for (let reads = 0; reads < READS_MAX; reads += 1) {
       const bytes = this.receive();
       if (bytes === undefined) break;
-      if (bytes === "lost") peers.set(0, { kind: "peer" });
+      if (bytes === "lost") peers.set("", { kind: "peer" });
       else this.note(bytes, peers);
     }
     for (const event of peers.values()) if (!this.closed) this.emit(event);
   }
 
-  private note(bytes: Buffer, peers: Map<number, KernelEvent>): void {
+  private note(bytes: Buffer, peers: Map<string, KernelEvent>): void {
     for (const { type, data } of parseMessages(bytes)) {
       if (type !== RTM_NEWLINK || data.readUInt8(0) !== 0) continue;
       const link = decodeLink(data);
-      if (link.kind === "veth" && link.peerIndex !== undefined) {
-        peers.set(link.peerIndex, { kind: "peer", link });
-      }
+      // 0: its other end has gone already
+      if (link.kind !== "veth" || !link.peerIndex) continue;
+      peers.set(`${link.name} ${link.peerIndex}`, { kind: "peer", link });
     }
   }
 

@@ -1,5 +1,7 @@
 /** What a chained plugin or the pod itself does to the pod's own end of its pair. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { runIn } from "../cloudsim/vpc/index.ts";
 import type { PodOf } from "./cluster.ts";
@@ -43,6 +45,12 @@ function chainTuning(pod: PodOf, mac: string): void {
       CNI_PATH: "/usr/lib/cni",
     },
   });
+}
+
+/** proc(5): fields 14 and 15 of stat, in hundredths of a second. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
 it("oth-56: a pod whose MAC a chained plugin changes talks with the node and the network at once", async () => {
@@ -95,4 +103,31 @@ it("oth-56: a pod that set its own link down and up is whole again once it puts 
   );
   expect(hostSide()).toEqual(before);
   await field.expectTalk();
+});
+
+it("oth-56: a pod that changes its link without end costs the daemon little, and another pod is followed meanwhile", async () => {
+  const [noisy, pod] = await field.addPods("noisy", "quiet");
+  const daemon = field.node.daemon;
+  if (noisy === undefined || pod === undefined || daemon === undefined) throw new Error("not there");
+  const changes = `link set eth0 address ${MAC}\nlink set eth0 address 02:42:0a:3c:00:98\n`.repeat(20_000);
+  const batch = path.join(field.cluster.folder, "changes");
+  writeFileSync(batch, changes);
+  const ended = new AbortController();
+  const forever = `while :; do ip -batch ${batch}; done`;
+  const netns = path.basename(noisy.netnsPath);
+  const noise = spawn("ip", ["netns", "exec", netns, "sh", "-c", forever], { signal: ended.signal });
+  noise.on("error", () => undefined);
+  try {
+    const before = cpuMs(daemon.pid);
+    const startedAt = performance.now();
+    inPod(pod, `ip link set eth0 address ${MAC}`);
+    await expect.poll(() => answersNode(pod), RESTORED).toBe(true);
+    await expect.poll(() => performance.now() - startedAt, RESTORED).toBeGreaterThan(2_000);
+    const share = (cpuMs(daemon.pid) - before) / (performance.now() - startedAt);
+    // read as they come, they take a whole core
+    expect(share).toBeLessThan(0.4);
+  } finally {
+    ended.abort();
+  }
+  await expect.poll(() => answersNode(noisy), RESTORED).toBe(true);
 });
