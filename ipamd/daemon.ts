@@ -33,6 +33,7 @@ import type { HostSurvey } from "./host-network/survey.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook, leaseFields } from "./lease-book.ts";
+import { leftoverProblems } from "./leftover-facts.ts";
 import { PodEnds } from "./pod-ends.ts";
 import { Pool } from "./pool.ts";
 import { poolView } from "./pool-view.ts";
@@ -184,6 +185,7 @@ export class Daemon {
       this.deps.survey.run(this.problems, () => this.uplinks.list(), clock, this.stopping.signal),
     );
     this.background(this.announce(supportedVersions(verbs)));
+    this.background(this.reportLeftovers());
   }
 
   /** Lets running calls end, then stops everything. The conflist and everything in the kernel stay: pods go on, and a runtime can still DEL. */
@@ -195,6 +197,12 @@ export class Daemon {
     await Promise.all(this.running);
     await this.deps.kernel.close();
     this.deps.log.info({ unfinished: unfinished ?? 0 }, "stopped");
+  }
+
+  private async reportLeftovers(): Promise<void> {
+    const { config, kernel } = this.deps;
+    const folder = config.conflistDir === undefined ? {} : { networkFolder: config.conflistDir };
+    this.problems.report("leftovers", await leftoverProblems({ host: kernel.host, ...folder }));
   }
 
   private async recover(): Promise<void> {

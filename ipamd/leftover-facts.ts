@@ -1,8 +1,9 @@
 import { readdir } from "node:fs/promises";
+import { describeError } from "../common/errors.ts";
 import { listFirewall } from "../common/kernel/firewall-listing.ts";
 import type { NetworkStack } from "../common/kernel/netns.ts";
-import type { Logger } from "../common/log.ts";
 import { findLeftovers, type LeftoverFacts } from "./leftovers.ts";
+import type { Problem } from "./problems.ts";
 
 export type LeftoverSources = {
   readonly host: NetworkStack;
@@ -23,14 +24,17 @@ export async function readLeftoverFacts(sources: LeftoverSources): Promise<Lefto
   };
 }
 
-/** A line for each kind of thing that is another CNI's. Never throws: pods do not wait for it. */
-export async function tellLeftovers(sources: LeftoverSources, log: Logger): Promise<void> {
+/** What other CNIs left, as problems of this node. Never throws: pods do not wait for it, and a look that fails is a problem too. */
+export async function leftoverProblems(sources: LeftoverSources): Promise<Problem[]> {
   try {
-    for (const leftover of findLeftovers(await readLeftoverFacts(sources))) {
-      log.warn(leftover, "another CNI is, or was, on this node");
-    }
-  } catch (err) {
-    log.warn({ err }, "what other CNIs left could not be looked for");
+    return findLeftovers(await readLeftoverFacts(sources)).map(({ owner, found, effect }) => ({
+      code: "other-cni",
+      severity: "warning",
+      sentence: `${owner} is, or was, on this node: ${found.join(", ")}: ${effect}`,
+    }));
+  } catch (error) {
+    const sentence = `what other CNIs left could not be looked for: ${describeError(error)}`;
+    return [{ code: "other-cni", severity: "warning", sentence }];
   }
 }
 

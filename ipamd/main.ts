@@ -17,7 +17,6 @@ import { Daemon } from "./daemon.ts";
 import { FileBeforeBook } from "./host-network/before.ts";
 import { KernelHostNetwork } from "./host-network/kernel-host-network.ts";
 import { HostSurvey } from "./host-network/survey.ts";
-import { tellLeftovers } from "./leftover-facts.ts";
 import { parseSettings, type RawSettings, type Settings } from "./settings.ts";
 
 async function main(): Promise<void> {
@@ -50,13 +49,7 @@ async function main(): Promise<void> {
     points: config.crashAt === undefined ? noFaultPoints : crashingPoints(config.crashAt),
   });
   await daemon.start();
-  const ending = nextSignal();
-  const { conflistDir } = config;
-  await tellLeftovers(
-    { host: kernel.host, ...(conflistDir === undefined ? {} : { networkFolder: conflistDir }) },
-    log,
-  );
-  const signal = await ending;
+  const signal = await nextSignal();
   log.info({ signal }, "stopping");
   await daemon.stop();
 }

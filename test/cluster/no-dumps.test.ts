@@ -9,7 +9,6 @@ import { FieldNode, RESTORED } from "./field-node.ts";
 
 const ROUNDS = 10;
 const CHURN_ROUNDS = 200;
-const LOOK_EVERY_MS = 10_000;
 /** Batches of one process each, so that nothing but the kernel slows it down. */
 const CHURN = `while :; do
   for i in $(seq 100); do echo "link add churn$i type veth peer name nruhc$i"; echo "link delete churn$i"; done | ip -force -batch -
@@ -74,15 +73,13 @@ it("an ADD and a DEL ask for no list", async () => {
   // the pool grows to its spare, and looks at the host's addresses for that
   for (let number = 0; number < 5; number += 1) await round(`warm-${number}`, netnsPath);
   await field.node.poolHasFree(SPARE);
-  const startedAt = performance.now();
-  const busy = new Set<string>();
+  const busy: string[] = [];
   for (let number = 0; number < ROUNDS; number += 1) {
     const asked = await listsAskedFor(() => round(`one-${number}`, netnsPath));
-    if (asked.length > 0) busy.add(`round ${number}: ${asked.join(" ")}`);
+    if (asked.length > 0) busy.push(`round ${number}: ${asked.join(" ")}`);
   }
-  // the daemon's own looks at the host, for damage every ten seconds and for problems every thirty, may fall into a round
-  const looks = 2 + Math.floor((performance.now() - startedAt) / LOOK_EVERY_MS);
-  expect([...busy].slice(looks)).toEqual([]);
+  // a list on the path would be asked for in every round; the daemon's own looks at the host, and the pool's growth, fall into some
+  expect(busy.length, busy.join("\n")).toBeLessThan(ROUNDS / 2);
 }, 60_000);
 
 it("the trace would show one", async () => {
