@@ -3,20 +3,11 @@
  * missing from. What a run did not reach is found by comparing with the source.
  */
 import { globSync, readFileSync } from "node:fs";
-import { type AddDeps, addPod } from "../../cni/add.ts";
-import { AttachmentDesk } from "../../cni/attachment-desk.ts";
+import { addPod } from "../../cni/add.ts";
 import { delPod } from "../../cni/del.ts";
-import { DyingLinks } from "../../cni/dying-links.ts";
-import { systemClock } from "../../common/clock.ts";
 import type { FaultPoints } from "../../common/fault-points.ts";
-import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
-import { Cidr } from "../../common/ip.ts";
-import { MemoryKernel } from "../../common/kernel/memory/kernel.ts";
-import { memoryLogger } from "../../common/log.ts";
-import { Journal } from "../../ipamd/journal.ts";
-import { LeaseBook } from "../../ipamd/lease-book.ts";
-import { Pool } from "../../ipamd/pool.ts";
-import { testTable } from "../conformance/nft-table.ts";
+import type { Cidr } from "../../common/ip.ts";
+import { attachment, memoryDaemon, NETNS, units } from "./memory-daemon.ts";
 
 /** One moment to die at: the nth time that the point is reached, as CAUSEWAY_TEST_CRASH_AT has it (`point:n`). */
 export type CrashMoment = string;
@@ -37,10 +28,6 @@ export type RecordedPoints = {
   readonly release: readonly CrashMoment[];
 };
 
-const NETNS = "/run/netns/recorded";
-const attachment: Attachment = { containerId: "aa01" as ContainerId, ifname: "eth0" };
-const units = ["10.0.0.16/28", "2001:db8::/80"].map((text) => Cidr.parse(text));
-
 /** Dual stack, so that every point is reached as often as a pod of the tests reaches it. */
 export async function recordPoints(): Promise<RecordedPoints> {
   const reached: string[] = [];
@@ -50,7 +37,7 @@ export async function recordPoints(): Promise<RecordedPoints> {
     await work();
     return numbered(reached);
   };
-  const { deps, journal } = await daemonParts(points);
+  const { deps, journal } = await memoryDaemon(points);
   const request = (startedAt: number) => ({ attachment, netnsPath: NETNS, pod: {}, startedAt });
   const hold = await during(() => journal.hold(1, units[0] as Cidr));
   const add = await during(() => addPod(deps, request(1), new AbortController().signal));
@@ -103,39 +90,4 @@ function numbered(reached: readonly string[]): CrashMoment[] {
     counts.set(point, hit);
     return `${point}:${hit}`;
   });
-}
-
-async function daemonParts(
-  points: FaultPoints,
-): Promise<{ readonly deps: AddDeps; readonly journal: Journal }> {
-  const kernel = new MemoryKernel();
-  await kernel.nft.load(testTable);
-  kernel.createNetns(NETNS);
-  const journal = new Journal(kernel, points);
-  const pool = new Pool();
-  pool.addUplink(1, DEFAULT_POOL);
-  for (const unit of units) pool.hold(1, unit);
-  const ipam = new LeaseBook({
-    pool,
-    journal,
-    clock: systemClock,
-    log: memoryLogger().log,
-    families: [4, 6],
-    cooldownMs: () => 30_000,
-    uplink: () => undefined,
-    podMtuBytes: () => undefined,
-    forgetConnections: async () => undefined,
-    demandChanged: () => undefined,
-    limit: () => undefined,
-  });
-  const { log } = memoryLogger();
-  const desk = new AttachmentDesk(systemClock, log);
-  const dyingLinks = new DyingLinks({
-    removeGroup: () => kernel.slow.removeLinkGroup(4101, "cw"),
-    clock: systemClock,
-    log,
-    stopping: new AbortController().signal,
-  });
-  const dropOlderDels = async () => undefined;
-  return { deps: { kernel, points, ipam, desk, dyingLinks, dropOlderDels, bornAt: 0 }, journal };
 }

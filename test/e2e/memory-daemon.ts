@@ -1,0 +1,61 @@
+/** The parts of a daemon that ADD and DEL need, over a kernel in memory and two units. */
+import type { AddDeps } from "../../cni/add.ts";
+import { AttachmentDesk } from "../../cni/attachment-desk.ts";
+import { DyingLinks } from "../../cni/dying-links.ts";
+import { systemClock } from "../../common/clock.ts";
+import type { FaultPoints } from "../../common/fault-points.ts";
+import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
+import { Cidr } from "../../common/ip.ts";
+import { MemoryKernel } from "../../common/kernel/memory/kernel.ts";
+import { memoryLogger } from "../../common/log.ts";
+import { Journal } from "../../ipamd/journal.ts";
+import { LeaseBook } from "../../ipamd/lease-book.ts";
+import { Pool } from "../../ipamd/pool.ts";
+import { testTable } from "../conformance/nft-table.ts";
+
+export const NETNS = "/run/netns/recorded";
+export const attachment: Attachment = { containerId: "aa01" as ContainerId, ifname: "eth0" };
+export const units = ["10.0.0.16/28", "2001:db8::/80"].map((text) => Cidr.parse(text));
+
+export type MemoryDaemon = {
+  readonly deps: AddDeps;
+  readonly kernel: MemoryKernel;
+  readonly journal: Journal;
+  readonly book: LeaseBook;
+  readonly pool: Pool;
+};
+
+/** Every write reaches `points`. */
+export async function memoryDaemon(points: FaultPoints): Promise<MemoryDaemon> {
+  const kernel = new MemoryKernel();
+  await kernel.nft.load(testTable);
+  kernel.createNetns(NETNS);
+  const journal = new Journal(kernel, points);
+  const pool = new Pool();
+  pool.addUplink(1, DEFAULT_POOL);
+  for (const unit of units) pool.hold(1, unit);
+  const book = new LeaseBook({
+    pool,
+    journal,
+    clock: systemClock,
+    log: memoryLogger().log,
+    families: [4, 6],
+    cooldownMs: () => 30_000,
+    uplink: () => undefined,
+    podMtuBytes: () => undefined,
+    forgetConnections: async () => undefined,
+    demandChanged: () => undefined,
+    limit: () => undefined,
+  });
+  const { log } = memoryLogger();
+  const desk = new AttachmentDesk(systemClock, log);
+  const dyingLinks = new DyingLinks({
+    removeGroup: () => kernel.slow.removeLinkGroup(4101, "cw"),
+    clock: systemClock,
+    log,
+    stopping: new AbortController().signal,
+  });
+  const dropOlderDels = async () => undefined;
+  const deps = { kernel, points, ipam: book, desk, dyingLinks, dropOlderDels, bornAt: 0 };
+  return { deps, kernel, journal, book, pool };
+}
