@@ -1,4 +1,5 @@
 /** The parts of a daemon that ADD and DEL need, over a kernel in memory and two units. */
+import { setTimeout as delay } from "node:timers/promises";
 import type { AddDeps } from "../../cni/add.ts";
 import { AttachmentDesk } from "../../cni/attachment-desk.ts";
 import { DyingLinks } from "../../cni/dying-links.ts";
@@ -50,7 +51,11 @@ export async function memoryDaemon(points: FaultPoints): Promise<MemoryDaemon> {
   const { log } = memoryLogger();
   const desk = new AttachmentDesk(systemClock, log);
   const dyingLinks = new DyingLinks({
-    removeGroup: () => kernel.slow.removeLinkGroup(4101, "cw"),
+    removeGroup: async () => {
+      // as the real thread, which waits for an RCU grace period
+      await delay(5);
+      return kernel.slow.removeLinkGroup(4101, "cw");
+    },
     clock: systemClock,
     log,
     stopping: new AbortController().signal,
