@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { parseMac } from "../../common/ids.ts";
 import { Cidr, IpAddress } from "../../common/ip.ts";
+import type { HostNetworkInput } from "./input.ts";
 import { renderElements, renderTable, withGenuine } from "./nft-table.ts";
-import { type HostNetworkInput, planHostNetwork } from "./plan.ts";
+import { planHostNetwork } from "./plan.ts";
 import type { LoadedUplink } from "./uplinks.ts";
 
 const address = (text: string) => IpAddress.parse(text);

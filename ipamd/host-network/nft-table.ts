@@ -6,7 +6,7 @@
 import { MARK_FIELD, NFT_TABLE, POD_LINK_PREFIX } from "../../common/constants.ts";
 import { type Cidr, type Family, mergeCidrs } from "../../common/ip.ts";
 import type { NftElement } from "../../common/kernel/nft.ts";
-import type { HostNetworkInput } from "./plan.ts";
+import type { HostNetworkInput } from "./input.ts";
 import { type LoadedUplink, markOf } from "./uplinks.ts";
 
 export type NftSet = {

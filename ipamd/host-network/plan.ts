@@ -16,24 +16,9 @@ import { Cidr, type Family, type IpAddress } from "../../common/ip.ts";
 import type { LinkAddress } from "../../common/kernel/addresses.ts";
 import type { Route } from "../../common/kernel/routes.ts";
 import type { Rule } from "../../common/kernel/rules.ts";
+import type { HostNetworkInput } from "./input.ts";
 import { type NftTable, planNftTable } from "./nft-table.ts";
 import { gatewayOf, type LoadedUplink, markOf, tableOf } from "./uplinks.ts";
-
-/** What an operator decides about it. */
-export type HostNetworkSettings = {
-  /** Pods keep their address towards the internet too; something outside the node translates. Default false. */
-  readonly externalSnat: boolean;
-  /** Families that pods get. */
-  readonly families: readonly Family[];
-};
-
-export type HostNetworkInput = {
-  /** The primary among them. */
-  readonly uplinks: readonly LoadedUplink[];
-  /** CIDRs of the VPC, and those excluded from SNAT: pods keep their address towards them. */
-  readonly inside: readonly Cidr[];
-  readonly settings: HostNetworkSettings;
-};
 
 /** One kernel parameter, by path under /proc/sys. */
 export type WantedSysctl = { readonly path: string; readonly value: string };
