@@ -11,11 +11,8 @@ import { openKernel } from "../../common/kernel/real-kernel.ts";
 import { ProgramXtables } from "../../common/kernel/xtables.ts";
 import { applyHostNetwork } from "../../ipamd/host-network/apply.ts";
 import { noBeforeBook } from "../../ipamd/host-network/before.ts";
-import {
-  type HostNetworkPlan,
-  type HostNetworkSettings,
-  planHostNetwork,
-} from "../../ipamd/host-network/plan.ts";
+import type { HostNetworkSettings } from "../../ipamd/host-network/input.ts";
+import { type HostNetworkPlan, planHostNetwork } from "../../ipamd/host-network/plan.ts";
 import type { LoadedUplink } from "../../ipamd/host-network/uplinks.ts";
 import { installKubeProxy, type KubeProxyMode } from "../cloudsim/kube-proxy.ts";
 import { buildVpc, type NodeProfile, type Place, type Vpc } from "../cloudsim/vpc/index.ts";
