@@ -73,6 +73,11 @@ export class AttachmentDesk {
       return undefined;
     });
   }
+
+  /** Runs work of another kind when no ADD and no DEL of the attachment runs. Throws the signal's reason when it aborts before. */
+  between<T>(attachment: Attachment, signal: AbortSignal, work: () => T | Promise<T>): Promise<T> {
+    return this.lock.run(attachmentKey(attachment), work, signal);
+  }
 }
 
 function overtakenBy(attachment: Attachment): CodedError {

@@ -16,6 +16,7 @@ import { CniError, printError } from "./errors.ts";
 import type { AnswerFrame, RequestFrame } from "./frame.ts";
 import type { PodRef } from "./ipam.ts";
 import { type NetConf, parseJsonObject, parseNetConf, quote, versionOf } from "./netconf.ts";
+import { type PrevResult, parsePrevResult } from "./prev-result.ts";
 import { type CniResult, printResult, RESULT_VERSIONS, type ResultVersion } from "./result.ts";
 
 type Common = {
@@ -34,6 +35,8 @@ export type AttachRequest = Common & {
   readonly attachment: Attachment;
   readonly netns: string;
   readonly pod: PodRef;
+  /** Of ADD: what plugins before us gave. Of CHECK: the result of the whole chain. */
+  readonly prevResult?: PrevResult;
 };
 
 /** `netns` is a hint that may name a stranger's namespace by now; DEL must not need it. */
@@ -57,13 +60,13 @@ export type Verb<Request extends CniRequest, Answer> = (
   signal: AbortSignal,
 ) => Promise<Answer>;
 
-/** The verbs of a daemon. A verb that is not there is an unknown command; GC and STATUS together bring version 1.1.0. VERSION is built in. */
+/** The verbs of a daemon. VERSION is built in. */
 export type Verbs = {
   readonly ADD: Verb<AttachRequest, CniResult>;
   readonly DEL: Verb<DetachRequest, void>;
-  readonly CHECK?: Verb<AttachRequest, void>;
-  readonly GC?: Verb<NodeRequest, void>;
-  readonly STATUS?: Verb<NodeRequest, void>;
+  readonly CHECK: Verb<AttachRequest, void>;
+  readonly GC: Verb<NodeRequest, void>;
+  readonly STATUS: Verb<NodeRequest, void>;
 };
 
 /** What happened, for the answer and for the log. `error` is there when the exit code is not 0. */
@@ -75,21 +78,14 @@ export type Outcome = {
   readonly error?: unknown;
 };
 
-/** The versions that these verbs can serve, oldest first; what VERSION and the conflist say. */
-export function supportedVersions(verbs: Verbs): readonly ResultVersion[] {
-  const whole = verbs.GC !== undefined && verbs.STATUS !== undefined;
-  return RESULT_VERSIONS.filter((version) => version !== "1.1.0" || whole);
-}
-
 /** Never rejects. */
 export async function runCommand(frame: RequestFrame, verbs: Verbs, signal: AbortSignal): Promise<Outcome> {
   const command = frame.variables.get("CNI_COMMAND") ?? "";
   let request: CniRequest | undefined;
   try {
-    if (parseCommand(frame.variables) === "VERSION") {
-      return { command, answer: success(printVersions(frame, verbs)) };
-    }
-    request = decodeRequest(frame, verbs);
+    const known = parseCommand(frame.variables);
+    if (known === "VERSION") return { command, answer: success(printVersions(frame)) };
+    request = decodeRequest(frame, known);
     const document = await runVerb(request, verbs, signal);
     return { command, request, answer: success(document) };
   } catch (error) {
@@ -111,24 +107,24 @@ function toLine(document: object): Buffer {
 }
 
 /** Checks in the order of the specification's own skeleton: variables, then configuration, then version. */
-function decodeRequest(frame: RequestFrame, verbs: Verbs): CniRequest {
+function decodeRequest(frame: RequestFrame, command: Exclude<Command, "VERSION">): CniRequest {
   const { variables } = frame;
-  const command = parseCommand(variables);
-  if (command === "VERSION" || verbs[command] === undefined) {
-    throw new CniError("invalidVariable", `unknown CNI_COMMAND: ${quote(command)}`);
-  }
   requireVariables(command, variables);
   const traceparent = variables.get("TRACEPARENT");
   const startedAtMs = startOf(variables);
   const named = decodeNames(command, variables);
   const json = parseJsonObject(frame.stdin);
+  const cniVersion = agreeVersion(command, versionOf(json));
+  const config = parseNetConf(json);
   const common = {
-    cniVersion: agreeVersion(command, versionOf(json), supportedVersions(verbs)),
-    config: parseNetConf(json),
+    cniVersion,
+    config,
     ...(traceparent && { traceparent }),
     ...(startedAtMs !== undefined && { startedAtMs }),
   };
-  return { ...common, ...named };
+  if (named.command !== "ADD" && named.command !== "CHECK") return { ...common, ...named };
+  const prevResult = parsePrevResult(config.prevResult);
+  return { ...common, ...named, ...(prevResult && { prevResult }) };
 }
 
 /** What the shim says of its start, in milliseconds of CLOCK_MONOTONIC; undefined when it says none, or one before the boot. */
@@ -140,7 +136,7 @@ export function startOf(variables: RequestFrame["variables"]): number | undefine
 type Names = {
   [Request in CniRequest as Request["command"]]: Omit<
     Request,
-    "cniVersion" | "config" | "startedAtMs" | "traceparent"
+    "cniVersion" | "config" | "startedAtMs" | "traceparent" | "prevResult"
   >;
 };
 
@@ -176,41 +172,36 @@ const SINCE: Readonly<Partial<Record<Command, ResultVersion>>> = {
 };
 
 /** The configuration's version decides and must be one of ours, as text. Throws CniError 1. */
-function agreeVersion(command: Command, wanted: string, supported: readonly ResultVersion[]): ResultVersion {
-  const since = supported.indexOf(SINCE[command] ?? "0.3.0");
-  const allowed = since < 0 ? [] : supported.slice(since);
+function agreeVersion(command: Command, wanted: string): ResultVersion {
+  const allowed = RESULT_VERSIONS.slice(RESULT_VERSIONS.indexOf(SINCE[command] ?? RESULT_VERSIONS[0]));
   const version = allowed.find((candidate) => candidate === wanted);
   if (version !== undefined) return version;
   throw new CniError(
     "incompatibleVersion",
-    `incompatible CNI versions: the configuration has ${quote(wanted)}, ${command} is supported in ${allowed.join(", ") || "none"}`,
+    `incompatible CNI versions: the configuration has ${quote(wanted)}, ${command} is supported in ${allowed.join(", ")}`,
   );
 }
 
 async function runVerb(request: CniRequest, verbs: Verbs, signal: AbortSignal): Promise<object | undefined> {
   switch (request.command) {
     case "ADD":
-      return printResult(await verbs.ADD(request, signal), request.cniVersion);
+      return printResult(await verbs.ADD(request, signal), request.cniVersion, request.prevResult);
     case "CHECK":
-      await verbs.CHECK?.(request, signal);
+      await verbs.CHECK(request, signal);
       return undefined;
     case "DEL":
       await verbs.DEL(request, signal);
       return undefined;
     case "GC":
     case "STATUS":
-      await verbs[request.command]?.(request, signal);
+      await verbs[request.command](request, signal);
       return undefined;
   }
 }
 
 /** The version that was asked in comes back; a configuration is not needed for it. */
-function printVersions(frame: RequestFrame, verbs: Verbs): object {
-  const supportedVersionsList = supportedVersions(verbs);
-  return {
-    cniVersion: errorVersion(frame) ?? supportedVersionsList.at(-1),
-    supportedVersions: supportedVersionsList,
-  };
+function printVersions(frame: RequestFrame): object {
+  return { cniVersion: errorVersion(frame) ?? RESULT_VERSIONS.at(-1), supportedVersions: RESULT_VERSIONS };
 }
 
 /** What the configuration says, when that can be made out at all. */

@@ -35,7 +35,7 @@ describe("printError()", () => {
 
   it("has all four keys for an error without causes", () => {
     expect(printError(new CniError("ioFailure", "m"))).toEqual({
-      cniVersion: "1.0.0",
+      cniVersion: "1.1.0",
       code: 5,
       msg: "m",
       details: "",

@@ -16,7 +16,7 @@ export const CNI_NUMBERS = {
   tryAgainLater: 11,
   notAvailable: 50,
   limitedConnectivity: 51,
-  /** The data path of a pod could not be laid down. Ours. */
+  /** The data path of a pod could not be laid down, or is not as it must be. Ours. */
   datapath: 100,
   /** A bug of ours (the specification's own libraries use it so). */
   internal: 999,
@@ -64,8 +64,8 @@ export function cniNumber(error: unknown): number {
   return CNI_NUMBERS.internal;
 }
 
-/** The version errors are printed in when the configuration names none. */
-export const ERROR_VERSION = "1.0.0";
+/** The version errors are printed in when the configuration names none: the newest, as the shim's own. */
+export const ERROR_VERSION = "1.1.0";
 
 /** The error as the document that goes to stdout. Its keys are the same in every version of the specification. */
 export function printError(

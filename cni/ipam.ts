@@ -29,6 +29,8 @@ export interface Ipam {
   reserve(attachment: Attachment, pod: PodRef, signal: AbortSignal): Promise<Lease>;
   /** The lease of an attachment, ready or half made; undefined when there is none. */
   find(attachment: Attachment): Lease | undefined;
+  /** Every lease that a pod has, in order of ADD; not those whose ADD runs. */
+  ready(): readonly Lease[];
   /** The link is ready: from now on the lease survives a restart. */
   confirm(lease: Lease): void;
   /** Ends a lease that pods may have used: its addresses cool down. Idempotent. */

@@ -14,7 +14,8 @@ const jsonObject = z.record(z.string(), z.unknown());
 const schema = z.looseObject({
   name: z.string().regex(IDENTIFIER),
   type: z.string().refine((type) => type !== "" && !type.includes("/")),
-  prevResult: jsonObject.nullish(),
+  /** Looked at by the verbs that need it (prev-result.ts); a DEL must not be held up by it. */
+  prevResult: z.unknown().optional(),
   runtimeConfig: jsonObject.nullish(),
   args: jsonObject.nullish(),
 });

@@ -2,7 +2,14 @@
  * What a pod's network must look like, on both ends of its pair: a pure function of the lease. Everything the pod needs is
  * permanent and on-link, so nothing depends on ARP, neighbour discovery or router advertisements.
  */
-import { METRIC, POD_GATEWAY_IPV4, POD_GATEWAY_IPV6, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import {
+  MAIN_TABLE,
+  METRIC,
+  POD_GATEWAY_IPV4,
+  POD_GATEWAY_IPV6,
+  PODS_TABLE,
+  PROTOCOL,
+} from "../common/constants.ts";
 import type { MacAddress } from "../common/ids.ts";
 import { Cidr, IpAddress } from "../common/ip.ts";
 import type { LinkAddress, Neighbour } from "../common/kernel/addresses.ts";
@@ -35,7 +42,6 @@ export type PodNetwork = {
 const GATEWAY = { 4: IpAddress.parse(POD_GATEWAY_IPV4), 6: IpAddress.parse(POD_GATEWAY_IPV6) } as const;
 const EVERYWHERE = { 4: Cidr.parse("0.0.0.0/0"), 6: Cidr.parse("::/0") } as const;
 const LINK_SCOPE = 253;
-const MAIN = 254;
 /** RTPROT_STATIC: inside the pod nobody else needs to tell ours apart. */
 const STATIC = 4;
 
@@ -123,7 +129,7 @@ function podEnd(lease: Lease, link: PodLink, addresses: readonly IpAddress[]): E
     neighbours: addresses.map(({ family }) => ({ address: GATEWAY[family], mac: link.hostMac })),
     routes: addresses.map(({ family }) => ({
       destination: EVERYWHERE[family],
-      table: MAIN,
+      table: MAIN_TABLE,
       type: "unicast",
       protocol: STATIC,
       metric: family === 4 ? 0 : 1024,

@@ -3,7 +3,7 @@
  * other programs remove what they do not know.
  */
 import { PODS_TABLE, PROTOCOL } from "../common/constants.ts";
-import type { LinkAddress, Neighbour } from "../common/kernel/addresses.ts";
+import { isSameAddress, isSameNeighbour } from "../common/kernel/addresses.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Link, LinkChange } from "../common/kernel/links.ts";
 import type { NetworkStack } from "../common/kernel/netns.ts";
@@ -109,14 +109,7 @@ function lacking<T>(wanted: readonly T[], actual: readonly T[], isSame: (a: T, b
   return wanted.filter((one) => !actual.some((other) => isSame(one, other)));
 }
 
-function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
-  return a.address.equals(b.address) && a.prefixLength === b.prefixLength;
-}
-
-function isSameNeighbour(a: Neighbour, b: Neighbour): boolean {
-  return a.address.equals(b.address) && a.mac === b.mac;
-}
-
-function genuineName(element: NftElement): string {
+/** A genuine pair as text, for sets and for people. */
+export function genuineName(element: NftElement): string {
   return element.set === "genuine" ? `${element.link} ${element.address}` : "";
 }

@@ -6,8 +6,9 @@ import { POD_GATEWAY_IPV4, POD_GATEWAY_IPV6 } from "../common/constants.ts";
 import type { MacAddress } from "../common/ids.ts";
 import { Cidr, type Family, IpAddress } from "../common/ip.ts";
 import type { Lease } from "./ipam.ts";
+import { NO_RESULT, type PrevResult, printPrevResult } from "./prev-result.ts";
 
-/** Versions that a result can be printed in, oldest first. Which of them are offered is command.ts's to say. */
+/** The versions of the specification that we speak, oldest first: what VERSION and the conflist say. */
 export const RESULT_VERSIONS = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 export type ResultVersion = (typeof RESULT_VERSIONS)[number];
 
@@ -61,16 +62,22 @@ export function podResult(
   };
 }
 
-/** The document for stdout. */
-export function printResult(result: CniResult, version: ResultVersion): object {
+/** The document for stdout: what earlier plugins of the chain gave, then ours. */
+export function printResult(result: CniResult, version: ResultVersion, prev: PrevResult = NO_RESULT): object {
+  const before = printPrevResult(prev, version);
+  const shift = before.interfaces.length;
   return {
+    ...prev.others,
     cniVersion: version,
-    interfaces: result.interfaces.map((link) => printInterface(link, version)),
-    ips: result.ips.map((ip) => printAddress(ip, version)),
-    routes: result.routes.map((route) => ({
-      dst: route.destination.toString(),
-      gw: route.gateway.toString(),
-    })),
+    interfaces: [...before.interfaces, ...result.interfaces.map((link) => printInterface(link, version))],
+    ips: [...before.ips, ...result.ips.map((ip) => printAddress(ip, version, shift))],
+    routes: [
+      ...before.routes,
+      ...result.routes.map((route) => ({
+        dst: route.destination.toString(),
+        gw: route.gateway.toString(),
+      })),
+    ],
   };
 }
 
@@ -93,11 +100,11 @@ function printInterface(link: ResultInterface, version: ResultVersion): object {
 }
 
 /** Before 1.0.0 every address says its family. */
-function printAddress(ip: ResultAddress, version: ResultVersion): object {
+function printAddress(ip: ResultAddress, version: ResultVersion, shift: number): object {
   return {
     ...(version.startsWith("0.") && { version: String(ip.address.family) }),
     address: `${ip.address}/${ip.prefixLength}`,
     gateway: ip.gateway.toString(),
-    interface: ip.interface,
+    interface: ip.interface + shift,
   };
 }

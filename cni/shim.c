@@ -80,8 +80,8 @@ enum {
 enum { CNI_BAD_VARIABLE = 4, CNI_IO_FAILURE = 5, CNI_TRY_LATER = 11, CNI_NOT_AVAILABLE = 50 };
 
 #define DEFAULT_SOCKET "/run/causeway/ipamd.sock"
-#define NEWEST_VERSION "1.0.0"
-#define VERSIONS "\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\""
+#define NEWEST_VERSION "1.1.0"
+#define VERSIONS "\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"" NEWEST_VERSION "\""
 
 enum command { ADD, CHECK, DEL, GC, STATUS, VERSION };
 enum { NEEDS_CONTAINERID = 1, NEEDS_NETNS = 2, NEEDS_IFNAME = 4, NEEDS_PATH = 8 };

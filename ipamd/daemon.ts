@@ -3,9 +3,7 @@
  * then the cloud is asked. So a cloud that is away changes nothing for running pods, and held addresses can be given.
  */
 import path from "node:path";
-import type { AddDeps } from "../cni/add.ts";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
-import { supportedVersions } from "../cni/command.ts";
 import { DyingLinks } from "../cni/dying-links.ts";
 import { parseLeaseAlias } from "../cni/lease-alias.ts";
 import { podLink } from "../cni/pod-link.ts";
@@ -16,7 +14,6 @@ import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import { ignoring } from "../common/kernel/errors.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
-import { trimMemory } from "../common/kernel/libc.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
 import type { Logger } from "../common/log.ts";
 import type { Metrics } from "../common/metrics.ts";
@@ -24,11 +21,10 @@ import { CloudError } from "../providers/errors.ts";
 import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
 import type { Config } from "./config.ts";
-import { removeStaleConflist, writeConflist } from "./conflist.ts";
 import { DelQueue } from "./del-queue.ts";
 import { Guard, type ParameterEvent } from "./guard.ts";
-import { keepHeartbeat } from "./heartbeat.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
+import { podRules } from "./host-network/plan.ts";
 import type { HostSurvey } from "./host-network/survey.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
 import { Journal } from "./journal.ts";
@@ -38,12 +34,13 @@ import { PodEnds } from "./pod-ends.ts";
 import { Pool } from "./pool.ts";
 import { poolView } from "./pool-view.ts";
 import { type Problem, ProblemBoard } from "./problems.ts";
+import { Readiness } from "./readiness.ts";
 import { Reconciler } from "./reconcile.ts";
 import { type Recovered, readKernel, recover } from "./recovery.ts";
 import { CniServer, type Served } from "./server.ts";
 import type { Settings } from "./settings.ts";
 import { Uplinks } from "./uplinks.ts";
-import { bootClockMs, buildVerbs } from "./verbs.ts";
+import { bootClockMs, buildVerbs, type VerbDeps } from "./verbs.ts";
 
 export type DaemonDeps = {
   readonly config: Config;
@@ -63,7 +60,6 @@ export type DaemonDeps = {
 const STOP_DEADLINE_MS = 5_000;
 /** rp_filter of uplinks. */
 const LOOSE = 2;
-const CONFLIST_LOOK_MS = 5_000;
 
 export class Daemon {
   private readonly deps: DaemonDeps;
@@ -77,6 +73,7 @@ export class Daemon {
   private readonly desk: AttachmentDesk;
   private readonly dyingLinks: DyingLinks;
   private readonly guard: Guard;
+  private readonly readiness: Readiness;
   private readonly stopping = new AbortController();
   private readonly running: Promise<void>[] = [];
   private server: CniServer | undefined;
@@ -85,7 +82,7 @@ export class Daemon {
 
   constructor(deps: DaemonDeps) {
     this.deps = deps;
-    const { kernel, clock, log, metrics, settings, points } = deps;
+    const { config, kernel, clock, log, metrics, settings, points } = deps;
     this.problems = new ProblemBoard({
       clock,
       log,
@@ -136,28 +133,37 @@ export class Daemon {
       stopping: this.stopping.signal,
     });
     this.guard = this.buildGuard();
+    this.readiness = new Readiness({
+      conflistDir: config.conflistDir,
+      heartbeatPath: path.join(path.dirname(config.socketPath), "alive"),
+      bootId: kernel.bootId,
+      clock,
+      log,
+      problems: this.problems,
+      initialised: () => this.reconciler.initialised,
+      limit: () => this.reconciler.limit(),
+      slots: () => this.uplinks.list().map(({ slot }) => slot),
+    });
   }
 
   /** Resolves when pods can be served from what is held; the cloud is asked behind it. Throws what keeps the daemon from starting. */
   async start(): Promise<void> {
-    const { config, kernel, clock, log, points } = this.deps;
-    if (config.conflistDir !== undefined) {
-      await this.removeStaleConflist(config.conflistDir);
-    }
+    const { config, settings, kernel, clock, log, points } = this.deps;
+    await this.readiness.removeStaleConflist();
     // the socket is claimed first: a second daemon must not touch the kernel
     const { book: ipam, desk, dyingLinks, bornAt } = this;
-    const dropOlderDels: AddDeps["dropOlderDels"] = async (...of) => this.queue?.dropOlder(...of);
+    const rulesOf: VerbDeps["rulesOf"] = ({ slot }) =>
+      slot === undefined ? [] : settings.families.flatMap((family) => podRules(slot, family));
+    const hindrance = () => this.readiness.hindrance();
+    const dropOlderDels: VerbDeps["dropOlderDels"] = async (...of) => this.queue?.dropOlder(...of);
     const recovered = Promise.withResolvers<void>();
     const verbs = buildVerbs(
-      { kernel, points, ipam, desk, dyingLinks, bornAt, dropOlderDels },
+      { kernel, points, ipam, desk, dyingLinks, bornAt, dropOlderDels, rulesOf, hindrance },
       { log, addWaitMs: config.addWaitMs, ready: recovered.promise },
     );
     this.server = await CniServer.start({
       path: config.socketPath,
-      verbs: {
-        ADD: verbs.ADD,
-        DEL: (request, signal) => recovered.promise.then(() => verbs.DEL(request, signal)),
-      },
+      verbs: { ...verbs, DEL: (request, signal) => recovered.promise.then(() => verbs.DEL(request, signal)) },
       peers: this.deps.peers,
       clock,
       log,
@@ -176,7 +182,8 @@ export class Daemon {
       throw error;
     }
     log.info({ socket: config.socketPath, inspect: `${this.view.host}:${this.view.port}` }, "serving");
-    this.background(keepHeartbeat({ path: path.join(folder, "alive"), clock, log }, this.stopping.signal));
+    const isKnown = this.uplinks.list().some(({ isPrimary }) => isPrimary);
+    this.background(this.readiness.run(isKnown, this.stopping.signal));
     this.background(this.book.runCooling(this.stopping.signal));
     this.background(this.guard.run(this.stopping.signal));
     this.background(this.podEnds().run(this.stopping.signal));
@@ -184,7 +191,6 @@ export class Daemon {
     this.background(
       this.deps.survey.run(this.problems, () => this.uplinks.list(), clock, this.stopping.signal),
     );
-    this.background(this.announce(supportedVersions(verbs)));
     this.background(this.reportLeftovers());
   }
 
@@ -342,39 +348,6 @@ export class Daemon {
     // somebody may have removed the table: the guard is about to put it back, without these
     ignoring(["ENOENT"], () => kernel.nft.change(changes));
     log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
-  }
-
-  /** With a folder that cannot be written to, pods that are there are served all the same. */
-  private async removeStaleConflist(folder: string): Promise<void> {
-    try {
-      await removeStaleConflist({ folder, bootId: this.deps.kernel.bootId });
-    } catch (err) {
-      this.deps.log.warn(
-        { err, folder },
-        "a conflist of an earlier boot not removed: the runtime may come too early",
-      );
-    }
-  }
-
-  /** The conflist is written last, as it is what makes the node ready, and again when somebody has taken it away. */
-  private async announce(versions: readonly string[]): Promise<void> {
-    const { config, kernel, clock, log } = this.deps;
-    const aborted = new Promise<void>((resolve) =>
-      this.stopping.signal.addEventListener("abort", () => resolve()),
-    );
-    await Promise.race([this.reconciler.initialised, aborted]);
-    if (this.stopping.signal.aborted) return;
-    log.info({ slots: this.uplinks.list().map(({ slot }) => slot) }, "ready for pods");
-    trimMemory();
-    while (config.conflistDir !== undefined && !this.stopping.signal.aborted) {
-      const options = { folder: config.conflistDir, bootId: kernel.bootId };
-      const doing = "the runtime cannot start pods: the conflist cannot be written";
-      const written = await this.problems
-        .attempt("conflist", "refused", doing, () => writeConflist(options, versions))
-        .catch(() => false);
-      if (written) log.info({ folder: config.conflistDir }, "conflist written");
-      await clock.sleep(CONFLIST_LOOK_MS, this.stopping.signal).catch(() => undefined);
-    }
   }
 
   private sources() {

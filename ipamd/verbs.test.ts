@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AddDeps } from "../cni/add.ts";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import type { AttachRequest, DetachRequest } from "../cni/command.ts";
 import { DyingLinks } from "../cni/dying-links.ts";
@@ -14,7 +13,7 @@ import { testTable } from "../test/conformance/nft-table.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { Pool } from "./pool.ts";
-import { bootClockMs, buildVerbs } from "./verbs.ts";
+import { bootClockMs, buildVerbs, type VerbDeps } from "./verbs.ts";
 
 const NETNS = "/run/netns/pod";
 const ADD_WAIT_MS = 60_000;
@@ -29,7 +28,7 @@ const common = {
 const never = new AbortController().signal;
 const dropped: [Attachment, number][] = [];
 
-let deps: AddDeps;
+let deps: VerbDeps;
 let pool: Pool;
 
 beforeEach(async () => {
@@ -66,6 +65,8 @@ beforeEach(async () => {
     }),
     dropOlderDels: async (...of) => void dropped.push(of),
     bornAt: 0,
+    rulesOf: () => [],
+    hindrance: () => undefined,
   };
 });
 

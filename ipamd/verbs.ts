@@ -1,22 +1,27 @@
-import { type AddDeps, type Added, addPod } from "../cni/add.ts";
+import { type Added, addPod } from "../cni/add.ts";
+import { type CheckDeps, checkPod } from "../cni/check.ts";
 import type { CniRequest, Verbs } from "../cni/command.ts";
 import { delPod } from "../cni/del.ts";
+import { collectGone, validAttachments } from "../cni/gc.ts";
 import { podResult } from "../cni/result.ts";
+import { type StatusDeps, status } from "../cni/status.ts";
 import { CodedError } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
 import { waitFor } from "../common/wait-for.ts";
 import { leaseFields } from "./lease-book.ts";
 
+export type VerbDeps = CheckDeps & StatusDeps;
+
 export type VerbsOptions = {
   readonly log: Logger;
   /** How long an ADD may take from its plugin's start, in milliseconds: the plugin's wait for the socket, and ours for `ready`, are part of it. */
   readonly addWaitMs: number;
-  /** Resolves when ADDs can be served. DELs do not wait for it: the queued ones come before. */
+  /** Resolves when calls can be served. DELs do not wait for it: the queued ones come before. */
   readonly ready: Promise<void>;
 };
 
 /** The CNI verbs that this daemon serves. */
-export function buildVerbs(deps: AddDeps, { log, addWaitMs, ready }: VerbsOptions): Verbs {
+export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready }: VerbsOptions): Verbs {
   return {
     ADD: async (request, signal) => {
       const { attachment, netns, pod } = request;
@@ -34,6 +39,23 @@ export function buildVerbs(deps: AddDeps, { log, addWaitMs, ready }: VerbsOption
     DEL: async (request) => {
       const ended = await delPod(deps, { attachment: request.attachment, startedAt: startedAt(request) });
       if (ended !== undefined) log.info(leaseFields(ended), "pod removed");
+    },
+    CHECK: async ({ attachment, netns, prevResult }, signal) => {
+      await waitFor(ready, signal);
+      return checkPod(deps, { attachment, netnsPath: netns, ...(prevResult && { prevResult }) }, signal);
+    },
+    GC: async ({ config }, signal) => {
+      await waitFor(ready, signal);
+      const valid = validAttachments(config);
+      if (valid === undefined) return;
+      const { ended, unknown } = await collectGone(deps, valid, signal);
+      for (const lease of ended) log.info(leaseFields(lease), "pod gone without a DEL, as GC found");
+      for (const lease of unknown)
+        log.warn(leaseFields(lease), "the runtime does not know a pod that runs here");
+    },
+    STATUS: async (_request, signal) => {
+      await waitFor(ready, signal);
+      status(deps);
     },
   };
 }

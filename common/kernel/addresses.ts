@@ -27,8 +27,18 @@ export interface Addresses {
   list(linkIndex?: number): LinkAddress[];
 }
 
+/** True when the two are one address with one prefix length. */
+export function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
+  return a.address.equals(b.address) && a.prefixLength === b.prefixLength;
+}
+
 /** A permanent neighbour entry (NUD_PERMANENT). */
 export type Neighbour = { readonly linkIndex: number; readonly address: IpAddress; readonly mac: string };
+
+/** True when the two give one address one MAC. */
+export function isSameNeighbour(a: Neighbour, b: Neighbour): boolean {
+  return a.address.equals(b.address) && a.mac === b.mac;
+}
 
 /** Neighbour entries of one namespace, both families. Synchronous; throws KernelError. */
 export interface Neighbours {

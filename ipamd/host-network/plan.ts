@@ -140,35 +140,42 @@ function uplinkRoutes(uplink: LoadedUplink, family: Family): Route[] {
   return [onLink, fallback];
 }
 
+/** The rules without which packets of a pod of that uplink go astray, in one family. */
+export function podRules(slot: number, family: Family): Rule[] {
+  return [podsRule(family), uplinkMarkRule(slot, family)];
+}
+
 function wantedRules(uplinks: readonly LoadedUplink[], family: Family): Rule[] {
-  const rule = (priority: number, table: number, match: Partial<Rule> = {}): Rule => ({
-    family,
-    priority,
-    table,
-    protocol: PROTOCOL,
-    ...match,
-  });
   return [
-    rule(RULE_PRIORITY.pods, PODS_TABLE),
-    rule(RULE_PRIORITY.mainSpecific, MAIN_TABLE, {
+    podsRule(family),
+    rule(family, RULE_PRIORITY.mainSpecific, MAIN_TABLE, {
       suppressPrefixLength: 0,
       suppressLinkGroup: UPLINK_GROUP,
     }),
-    ...uplinks.map((uplink) =>
-      rule(RULE_PRIORITY.uplinkMark, tableOf(uplink.slot), {
-        mark: { value: markOf(uplink.slot), mask: MARK_FIELD },
-      }),
-    ),
+    ...uplinks.map(({ slot }) => uplinkMarkRule(slot, family)),
     ...uplinks
       .filter((uplink) => !uplink.isPrimary)
       .flatMap((uplink) =>
         uplink.addresses
           .filter((own) => own.address.family === family)
           .map((own) =>
-            rule(RULE_PRIORITY.uplinkAddress, tableOf(uplink.slot), { from: own.address.toCidr() }),
+            rule(family, RULE_PRIORITY.uplinkAddress, tableOf(uplink.slot), { from: own.address.toCidr() }),
           ),
       ),
   ];
+}
+
+function podsRule(family: Family): Rule {
+  return rule(family, RULE_PRIORITY.pods, PODS_TABLE);
+}
+
+function uplinkMarkRule(slot: number, family: Family): Rule {
+  const mark = { value: markOf(slot), mask: MARK_FIELD };
+  return rule(family, RULE_PRIORITY.uplinkMark, tableOf(slot), { mark });
+}
+
+function rule(family: Family, priority: number, table: number, match: Partial<Rule> = {}): Rule {
+  return { family, priority, table, protocol: PROTOCOL, ...match };
 }
 
 const SCOPE_LINK = 253;

@@ -1,96 +1,26 @@
-import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type AddDeps, addPod } from "../../cni/add.ts";
-import { AttachmentDesk } from "../../cni/attachment-desk.ts";
+import { addPod } from "../../cni/add.ts";
 import { delPod } from "../../cni/del.ts";
-import { DyingLinks } from "../../cni/dying-links.ts";
-import { systemClock } from "../../common/clock.ts";
-import { DYING_GROUP, POD_LINK_PREFIX } from "../../common/constants.ts";
-import { noFaultPoints } from "../../common/fault-points.ts";
-import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
-import { Cidr } from "../../common/ip.ts";
 import type { Kernel } from "../../common/kernel/kernel.ts";
-import { openKernel } from "../../common/kernel/real-kernel.ts";
-import { memoryLogger } from "../../common/log.ts";
-import { Journal } from "../../ipamd/journal.ts";
-import { LeaseBook } from "../../ipamd/lease-book.ts";
-import { Pool } from "../../ipamd/pool.ts";
 import { readKernel, recover } from "../../ipamd/recovery.ts";
+import { AttachNode, attachment, path, run, TABLE } from "./attach-node.ts";
 
-const TABLE = `table inet causeway {
-  counter spoofed { }
-  set genuine4 { type ifname . ipv4_addr; }
-  set genuine6 { type ifname . ipv6_addr; }
-  set units4 { type ipv4_addr; flags interval; }
-  set units6 { type ipv6_addr; flags interval; }
-  chain use-1 { meta mark set meta mark & 0xffffe0ff | 0x00000100; }
-  map uplink4 { type ipv4_addr : verdict; flags interval; }
-  map uplink6 { type ipv6_addr : verdict; flags interval; }
-}`;
-
-const node = `attach-${randomBytes(3).toString("hex")}`;
-const podNetns = `${node}-pod`;
-const path = (name: string) => `/run/netns/${name}`;
-const run = (...command: string[]) =>
-  execFileSync(command[0] as string, command.slice(1), { encoding: "utf8" });
 const never = new AbortController().signal;
-const attachment: Attachment = { containerId: "aa01" as ContainerId, ifname: "eth0" };
 
+let world: AttachNode;
+let node: string;
+let podNetns: string;
 let kernel: Kernel;
-let deps: AddDeps & { readonly ipam: LeaseBook };
+let deps: AttachNode["deps"];
 
 beforeEach(async () => {
-  for (const name of [node, podNetns]) run("ip", "netns", "add", name);
-  run("ip", "-n", node, "link", "set", "lo", "up");
-  run("ip", "-n", node, "address", "add", "10.0.0.10/32", "dev", "lo");
-  for (const family of ["-4", "-6"])
-    run("ip", "-n", node, family, "rule", "add", "pref", "402", "lookup", "4100");
-  kernel = await openKernel({ netnsPath: path(node) });
-  await kernel.nft.load(TABLE);
-  const pool = new Pool();
-  const journal = new Journal(kernel, noFaultPoints);
-  pool.addUplink(1, DEFAULT_POOL);
-  for (const unit of ["10.0.0.16/28", "fd00:10::/80"].map((text) => Cidr.parse(text))) {
-    journal.hold(1, unit);
-    pool.hold(1, unit);
-  }
-  const ipam = new LeaseBook({
-    pool,
-    journal,
-    clock: systemClock,
-    log: memoryLogger().log,
-    families: [4, 6],
-    cooldownMs: () => 30_000,
-    uplink: () => undefined,
-    podMtuBytes: () => 9001,
-    forgetConnections: (addresses) => kernel.slow.forgetConnections(addresses),
-    demandChanged: () => undefined,
-    limit: () => undefined,
-  });
-  deps = {
-    kernel,
-    points: noFaultPoints,
-    bornAt: 0,
-    ipam,
-    desk: new AttachmentDesk(systemClock, memoryLogger().log),
-    dyingLinks: new DyingLinks({
-      removeGroup: () => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX),
-      clock: systemClock,
-      log: memoryLogger().log,
-      stopping: never,
-    }),
-    dropOlderDels: async () => undefined,
-  };
+  world = await AttachNode.start();
+  ({ node, podNetns, kernel, deps } = world);
 });
 
-afterEach(async () => {
-  await kernel.close();
-  for (const name of [node, podNetns]) execFileSync("ip", ["netns", "delete", name], { stdio: "ignore" });
-});
+afterEach(() => world[Symbol.asyncDispose]());
 
-const add = (startedAt = 1) =>
-  addPod(deps, { attachment, netnsPath: path(podNetns), pod: {}, startedAt }, never);
+const add = (startedAt?: number) => world.add(startedAt);
 const routes = () =>
   [
     ...run("ip", "-n", node, "route", "show", "table", "4100").trim().split("\n"),
@@ -170,10 +100,11 @@ describe("ADD on the real kernel", () => {
   });
 
   it.each([
-    ["a namespace that is gone", "/run/netns/none-such", "netns-gone"],
-    ["a plain file", "/etc/hostname", "not-a-netns"],
-    ["the node's own namespace", path(node), "host-netns"],
-  ])("refuses %s by code", async (_what, netnsPath, code) => {
+    ["a namespace that is gone", () => "/run/netns/none-such", "netns-gone"],
+    ["a plain file", () => "/etc/hostname", "not-a-netns"],
+    ["the node's own namespace", () => path(node), "host-netns"],
+  ])("refuses %s by code", async (_what, netns, code) => {
+    const netnsPath = netns();
     await expect(addPod(deps, { attachment, netnsPath, pod: {}, startedAt: 1 }, never)).rejects.toMatchObject(
       { code },
     );

@@ -32,7 +32,7 @@ export function memoryLog(): { readonly log: Logger; readonly lines: Record<stri
   return { log: pino({ level: "trace" }, stream), lines };
 }
 
-/** ADD gives 10.0.0.5 and 2001:db8::5; DEL does nothing. */
+/** ADD gives 10.0.0.5 and 2001:db8::5; the others do nothing. */
 export const simpleVerbs: Verbs = {
   ADD: async (request) =>
     podResult(
@@ -47,6 +47,9 @@ export const simpleVerbs: Verbs = {
       { name: request.attachment.ifname, mac: parseMac("02:00:00:00:00:0b"), netns: request.netns },
     ),
   DEL: async () => undefined,
+  CHECK: async () => undefined,
+  GC: async () => undefined,
+  STATUS: async () => undefined,
 };
 
 /** Serves at `folder/run/ipamd.sock`. */

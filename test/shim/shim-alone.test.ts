@@ -4,8 +4,8 @@ import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { supportedVersions } from "../../cni/command.ts";
 import { encodeAnswer, FRAME_LIMITS } from "../../cni/frame.ts";
+import { RESULT_VERSIONS } from "../../cni/result.ts";
 import {
   callFor,
   DEADLINES,
@@ -18,7 +18,7 @@ import {
   SLACK_MS,
   shim,
 } from "./calls.ts";
-import { simpleVerbs, socketIn, startServer, temporaryFolder } from "./daemon.ts";
+import { socketIn, startServer, temporaryFolder } from "./daemon.ts";
 import { buildShim, runShim, startShim } from "./shim.ts";
 import { until } from "./waiting.ts";
 
@@ -60,7 +60,7 @@ describe.concurrent("the shim without a daemon", () => {
     expect(result.exitCode).toBe(0);
     expect(JSON.parse(result.stdout)).toEqual({
       cniVersion: "0.4.0",
-      supportedVersions: supportedVersions(simpleVerbs),
+      supportedVersions: RESULT_VERSIONS,
     });
   });
 

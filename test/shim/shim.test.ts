@@ -113,7 +113,7 @@ describe.concurrent("the shim on bad input", () => {
   it("says what it is without CNI_COMMAND, on stderr, with exit code 0", async () => {
     const result = await runShim(shim, { variables: {}, stdin: "open" });
     expect(result).toMatchObject({ exitCode: 0, stdout: "" });
-    expect(result.stderr).toMatch(/CNI plugin[\s\S]*0\.3\.0[\s\S]*1\.0\.0/);
+    expect(result.stderr).toMatch(/CNI plugin[\s\S]*0\.3\.0[\s\S]*1\.1\.0/);
   });
 
   it.each(["add", "ADD ", "X".repeat(5000), 'a"\\\n\u00e9'])(
@@ -137,10 +137,8 @@ describe.concurrent("the shim on bad input", () => {
         CNI_PATH: undefined,
       };
       const error = expectError(await run(folder.path, command, { variables }));
-      const nothing = async () => undefined;
-      const verbs = { ...simpleVerbs, CHECK: nothing, GC: nothing };
       const frame = { variables: new Map([["CNI_COMMAND", command]]), stdin: Buffer.from(config()) };
-      const { answer } = await runCommand(frame, verbs, new AbortController().signal);
+      const { answer } = await runCommand(frame, simpleVerbs, new AbortController().signal);
       const { code, msg } = JSON.parse(answer.stdout.toString());
       expect(error).toMatchObject({ code: 4, msg });
       expect(code).toBe(4);
@@ -183,20 +181,20 @@ describe.concurrent("the shim on bad input", () => {
     using folder = temporaryFolder();
     await using _server = await startServer(folder.path);
     const result = await run(folder.path, "VERSION", { stdin: "open" });
-    expect(JSON.parse(result.stdout).supportedVersions).toContain("1.0.0");
+    expect(JSON.parse(result.stdout).supportedVersions).toContain("1.1.0");
   });
 
   it.each([
     ["the configuration's", '{"cniVersion":"0.3.1"}', "0.3.1"],
     ["not a prevResult's", '{"prevResult":{"cniVersion":"0.1.0"},"cniVersion" :\n"0.4.0"}', "0.4.0"],
     ["not one in a string", '{"name":"\\"cniVersion\\":\\"0.1.0\\"","cniVersion":"0.4.0"}', "0.4.0"],
-    ["the newest for none", '{"name":"x"}', "1.0.0"],
-    ["the newest for one that cannot be printed", '{"cniVersion":"1\\u0000\\"","x":"y"}', "1.0.0"],
-    ["the newest for a number", '{"cniVersion":1}', "1.0.0"],
-    ["the newest for broken JSON", '{"cniVersion', "1.0.0"],
-    ["the newest for a string without an end", '{"cniVersion":"0.4.0', "1.0.0"],
-    ["the newest for bytes of any kind", Buffer.from([0xff, 0, 0x22, 0x5c]), "1.0.0"],
-    ["the newest for nothing", "", "1.0.0"],
+    ["the newest for none", '{"name":"x"}', "1.1.0"],
+    ["the newest for one that cannot be printed", '{"cniVersion":"1\\u0000\\"","x":"y"}', "1.1.0"],
+    ["the newest for a number", '{"cniVersion":1}', "1.1.0"],
+    ["the newest for broken JSON", '{"cniVersion', "1.1.0"],
+    ["the newest for a string without an end", '{"cniVersion":"0.4.0', "1.1.0"],
+    ["the newest for bytes of any kind", Buffer.from([0xff, 0, 0x22, 0x5c]), "1.1.0"],
+    ["the newest for nothing", "", "1.1.0"],
   ])("prints errors of its own in a version: %s", async (_what, stdin, cniVersion) => {
     using folder = temporaryFolder();
     const error = expectError(await run(folder.path, "ADD", { stdin, variables: { CNI_NETNS: "" } }));
