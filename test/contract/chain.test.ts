@@ -1,0 +1,130 @@
+/** Chains as operators write them, with the reference plugins that Debian ships, and with us in the middle. */
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { tcpAsk, tcpEcho } from "../cloudsim/probe/index.ts";
+import { CAUSEWAY, type ChainPod, ContractField, listOf } from "./field.ts";
+import type { ConfList, JsonObject } from "./libcni.ts";
+
+const PORT = 8080;
+const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
+const bandwidth = { type: "bandwidth", capabilities: { bandwidth: true } };
+const CHAIN = listOf("1.0.0", CAUSEWAY, portmap, bandwidth);
+const WAIT = { timeout: 5_000, interval: 50 };
+
+let contract: ContractField;
+const echoes = new Map<ChainPod, Disposable>();
+
+beforeAll(async () => {
+  contract = await ContractField.start("chain");
+});
+
+afterAll(async () => {
+  for (const echo of echoes.values()) echo[Symbol.dispose]();
+  await contract[Symbol.asyncDispose]();
+});
+
+async function addWith(name: string, capabilityArgs: JsonObject, list: ConfList = CHAIN): Promise<ChainPod> {
+  const pod = await contract.add(list, name, { capabilityArgs });
+  echoes.set(pod, tcpEcho({ netnsPath: pod.rt.netns, address: pod.ipv4, port: PORT, name }));
+  return pod;
+}
+
+function addWithPort(name: string, port: number): Promise<ChainPod> {
+  return addWith(name, { portMappings: [{ hostPort: port, containerPort: PORT, protocol: "tcp" }] });
+}
+
+/** The namespace dies: nothing of the pod may be held open. */
+function lose(pod: ChainPod): void {
+  echoes.get(pod)?.[Symbol.dispose]();
+  echoes.delete(pod);
+  contract.loseNamespace(pod);
+}
+
+/** Who answers at a port of the node's own address: asked from the VPC and by the node. */
+async function whoAnswers(port: number): Promise<string[]> {
+  const { peer, node } = contract.field;
+  const asked = [peer.netnsPath, node.place.netnsPath].map(async (from) => {
+    const reply = await tcpAsk(from, { to: node.addresses.ipv4, port });
+    return reply.ok ? reply.server : reply.reason;
+  });
+  return Promise.all(asked);
+}
+
+function hostLinkOf({ result }: ChainPod): string {
+  return (result.interfaces as { name: string }[]).find(({ name }) => name.startsWith("cw"))?.name ?? "";
+}
+
+describe("portmap behind us", () => {
+  it("gives pods of every uplink their host ports, and takes them back", async () => {
+    const pods: ChainPod[] = [];
+    for (let index = 0; index < 5; index += 1) pods.push(await addWithPort(`p${index}`, 18_000 + index));
+    expect(new Set(pods.map((pod) => contract.slotOf(pod)))).toEqual(new Set(["1", "2"]));
+    for (const index of pods.keys())
+      expect(await whoAnswers(18_000 + index)).toEqual([`p${index}`, `p${index}`]);
+    for (const pod of pods) await contract.libcni.del(pod.list, pod.rt);
+    expect(contract.field.sh("iptables-save -t nat")).not.toContain("--dport 1800");
+  });
+
+  it("gives the next pod the host port of one whose DEL was lost, once the runtime has collected", async () => {
+    const lost = await addWithPort("lost", 18_100);
+    expect(await whoAnswers(18_100)).toEqual(["lost", "lost"]);
+    lose(lost);
+    await contract.libcni.gc(CHAIN, []);
+    const next = await addWithPort("next", 18_100);
+    expect(await whoAnswers(18_100)).toEqual(["next", "next"]);
+    await contract.libcni.del(next.list, next.rt);
+  });
+});
+
+describe("bandwidth behind us", () => {
+  it("limits the pod's link, agrees with CHECK, and leaves nothing behind", async () => {
+    const limits = {
+      ingressRate: 80_000_000,
+      ingressBurst: 8_000_000,
+      egressRate: 80_000_000,
+      egressBurst: 8_000_000,
+    };
+    const pod = await addWith("slow", { bandwidth: limits });
+    expect(contract.field.sh(`tc qdisc show dev ${hostLinkOf(pod)}`)).toContain("tbf");
+    // Debian's portmap 1.1 asks its IPv6 chain for IPv4 rules in CHECK
+    const checked = { ...CHAIN, plugins: [CAUSEWAY, bandwidth] };
+    await contract.libcni.check(checked, pod.rt);
+    await contract.libcni.del(pod.list, pod.rt);
+    await vi.waitFor(() => expect(contract.field.sh("ip -o link show type ifb")).toBe(""), WAIT);
+  });
+});
+
+describe("tuning behind us", () => {
+  it("oth-56: may change the pod's MAC; the pod talks, and CHECK is content", async () => {
+    const list = listOf("1.0.0", CAUSEWAY, { type: "tuning", mac: "02:42:0a:3c:00:99" });
+    const pod = await addWith("mac", {}, list);
+    expect(JSON.stringify(pod.result)).toContain("02:42:0a:3c:00:99");
+    // the host follows by an event
+    await vi.waitFor(() => contract.libcni.check(list, pod.rt), WAIT);
+    const { netnsPath } = contract.field.peer;
+    expect(await tcpAsk(netnsPath, { to: pod.ipv4, port: PORT })).toMatchObject({ server: "mac" });
+    await contract.libcni.del(list, pod.rt);
+  });
+});
+
+describe("a chain that we are not the first of", () => {
+  it.each(["0.3.0", "0.3.1", "0.4.0", "1.0.0"])(
+    "in %s passes on what came before, and CHECK agrees",
+    async (version) => {
+      const list = listOf(version, { type: "loopback" }, CAUSEWAY);
+      const pod = await contract.add(list, `lo-${version}`);
+      const { interfaces, ips } = pod.result as {
+        interfaces: { name: string }[];
+        ips: { address: string; interface: number }[];
+      };
+      expect(interfaces.map(({ name }) => name)).toEqual(["lo", expect.stringMatching(/^cw/), "eth0"]);
+      expect(ips.map((ip) => [ip.address, ip.interface])).toEqual([
+        ["127.0.0.1/8", 0],
+        ["::1/128", 0],
+        [expect.stringMatching(/^10\./), 2],
+        [expect.stringMatching(/^2001:/), 2],
+      ]);
+      if (version >= "0.4.0") await contract.libcni.check(list, pod.rt);
+      await contract.libcni.del(list, pod.rt);
+    },
+  );
+});
