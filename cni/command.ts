@@ -9,6 +9,7 @@ import {
   parseAttachment,
   parseCommand,
   parseNetns,
+  parsePod,
   podOf,
   requireVariables,
 } from "./environment.ts";
@@ -152,7 +153,7 @@ function decodeNames(
     return { command, attachment, args, pod: podOf(args), ...(netns && { netns }) };
   }
   const args = parseArgs(variables);
-  return { command, attachment, args, pod: podOf(args), netns: parseNetns(command, variables) };
+  return { command, attachment, args, pod: parsePod(command, args), netns: parseNetns(command, variables) };
 }
 
 /** A DEL is not held up by arguments that it does not need. */

@@ -23,6 +23,8 @@ const REQUIRED: Readonly<Record<Command, readonly string[]>> = {
 
 /** The kernel keeps a container id in a link's alias, which has room for so many characters. DEL of a longer one finds nothing. */
 export const CONTAINER_ID_MAX = 200;
+/** Kubernetes' UIDs have 32 or 36 characters; the kernel keeps one beside the container id. */
+const POD_UID_MAX = 64;
 /** IFNAMSIZ - 1, linux/if.h. */
 const IFNAME_BYTES_MAX = 15;
 
@@ -83,6 +85,18 @@ export function parseArgs(variables: Variables): ReadonlyMap<string, string> {
   );
 }
 
+/** As podOf(). Throws CniError 4 for a UID that cannot be recorded. */
+export function parsePod(command: Command, args: ReadonlyMap<string, string>): PodRef {
+  const uid = args.get("K8S_POD_UID") ?? "";
+  if (uid.length > POD_UID_MAX) {
+    throw new CniError(
+      "invalidVariable",
+      `${command}: K8S_POD_UID has ${uid.length} characters, at most ${POD_UID_MAX}: ${quote(uid)}`,
+    );
+  }
+  return podOf(args);
+}
+
 /** Who the pod is, as kubelet's runtimes tell it in CNI_ARGS. */
 export function podOf(args: ReadonlyMap<string, string>): PodRef {
   const namespace = args.get("K8S_POD_NAMESPACE");
@@ -95,7 +109,8 @@ export function podOf(args: ReadonlyMap<string, string>): PodRef {
   };
 }
 
+/** `%` is no part of a name but asks the kernel for a number (net/core/dev.c, dev_alloc_name). */
 function isInterfaceName(name: string): boolean {
   const bytes = Buffer.byteLength(name);
-  return bytes > 0 && bytes <= IFNAME_BYTES_MAX && name !== "." && name !== ".." && !/[/:\s]/.test(name);
+  return bytes > 0 && bytes <= IFNAME_BYTES_MAX && name !== "." && name !== ".." && !/[/:%\s]/.test(name);
 }

@@ -21,26 +21,31 @@ describe("a lease's alias", () => {
   });
 
   it("never exceeds what the kernel takes; only the pod's name is cut", () => {
-    const name = fc.string({ unit: fc.constantFrom("a", "b", "-", "0"), minLength: 1, maxLength: 253 });
+    const letters = fc.constantFrom("a", "b", "-", "0", "|", "%", "7C", "\u00e9", "\u4e16", "\u{1f600}");
+    const name = fc.string({ unit: letters, minLength: 1, maxLength: 253 });
+    const short = fc.string({ unit: fc.constantFrom("a", "|", "%", "7", "C"), minLength: 1, maxLength: 15 });
     const id = fc.string({ unit: fc.constantFrom("a", "0", "_", "."), minLength: 1, maxLength: 100 });
     fc.assert(
       fc.property(
         id,
         name,
         name,
+        short,
+        short,
         fc.constantFrom("made", "ready", "released"),
-        (containerId, namespace, podName, state) => {
+        (containerId, namespace, podName, ifname, uid, state) => {
           const long = {
             ...record,
             state: state as LeaseRecord["state"],
-            attachment: { containerId: containerId as ContainerId, ifname: "eth0" },
-            pod: { ...record.pod, namespace, name: podName },
+            attachment: { containerId: containerId as ContainerId, ifname },
+            pod: { uid: uid as PodUid, namespace, name: podName },
           };
           const alias = formatLeaseAlias(long);
           expect(Buffer.byteLength(alias)).toBeLessThanOrEqual(ALIAS_BYTES_MAX);
           expect(parseLeaseAlias(alias)).toMatchObject({
             state,
             attachment: long.attachment,
+            pod: { uid },
             ipv4: record.ipv4,
             ipv6: record.ipv6,
           });

@@ -1,7 +1,8 @@
 /**
  * A lease as it is written on its link: `v1|state|containerId|ifname|podUid|v4|v6|namespace/name` in the host link's ifalias, at most
- * 254 bytes. The link's life is the lease's life, so the kernel keeps the journal and no file can disagree with it.
+ * 254 bytes of UTF-8. A bar inside a field is `%7C`, and a percent sign `%25`. The link's life is the lease's life, so the kernel keeps the journal and no file can disagree with it.
  */
+import { StringDecoder } from "node:string_decoder";
 import { CodedError } from "../common/errors.ts";
 import type { Attachment, ContainerId, PodUid } from "../common/ids.ts";
 import { IpAddress } from "../common/ip.ts";
@@ -31,8 +32,8 @@ export function formatLeaseAlias(record: LeaseRecord): string {
     "v1",
     record.state,
     attachment.containerId,
-    attachment.ifname,
-    pod.uid ?? "",
+    escapeBars(attachment.ifname),
+    escapeBars(pod.uid ?? ""),
     record.ipv4?.toString() ?? "",
     record.ipv6?.toString() ?? "",
     "",
@@ -46,14 +47,15 @@ export function formatLeaseAlias(record: LeaseRecord): string {
         `at most ${attachment.containerId.length - (longest - ALIAS_BYTES_MAX)} can be recorded`,
     );
   }
-  const name = pod.name === undefined ? "" : `${pod.namespace ?? ""}/${pod.name}`;
-  const room = ALIAS_BYTES_MAX - longest;
-  return needed + Buffer.from(name).subarray(0, room).toString("latin1").replaceAll("|", "");
+  const name = pod.name === undefined ? "" : escapeBars(`${pod.namespace ?? ""}/${pod.name}`);
+  return needed + firstBytes(name, ALIAS_BYTES_MAX - longest);
 }
 
 /** The record of an alias, or undefined when the text is not one of ours. A cut pod name comes back cut. */
 export function parseLeaseAlias(alias: string): LeaseRecord | undefined {
-  const [version, state, containerId, ifname, uid, ipv4, ipv6, name = ""] = alias.split("|");
+  const [version, state, containerId, ifname, uid, ipv4, ipv6, name = ""] = alias
+    .split("|")
+    .map(unescapeBars);
   if (version !== "v1" || !isState(state) || !containerId || !ifname) return undefined;
   const v4 = ipv4 ? IpAddress.tryParse(ipv4) : undefined;
   const v6 = ipv6 ? IpAddress.tryParse(ipv6) : undefined;
@@ -70,6 +72,20 @@ export function parseLeaseAlias(alias: string): LeaseRecord | undefined {
     ...(v4 === undefined ? {} : { ipv4: v4 }),
     ...(v6 === undefined ? {} : { ipv6: v6 }),
   };
+}
+
+function escapeBars(text: string): string {
+  return text.replaceAll("%", "%25").replaceAll("|", "%7C");
+}
+
+function unescapeBars(text: string): string {
+  return text.replaceAll("%7C", "|").replaceAll("%25", "%");
+}
+
+/** As many whole characters as fit. */
+function firstBytes(text: string, bytes: number): string {
+  // a decoder that waits for the rest of a character leaves out one that was cut
+  return new StringDecoder("utf8").write(Buffer.from(text).subarray(0, bytes));
 }
 
 function isState(text: string | undefined): text is LeaseState {

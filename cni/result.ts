@@ -67,8 +67,8 @@ export function printResult(result: CniResult, version: ResultVersion, prev: Pre
   const before = printPrevResult(prev, version);
   const shift = before.interfaces.length;
   return {
-    ...prev.others,
     cniVersion: version,
+    ...prev.others,
     interfaces: [...before.interfaces, ...result.interfaces.map((link) => printInterface(link, version))],
     ips: [...before.ips, ...result.ips.map((ip) => printAddress(ip, version, shift))],
     routes: [

@@ -75,15 +75,21 @@ class OpenedNetns implements OpenNetns {
   }
 }
 
+/** What the kernel says of a path that names nothing. */
+const NO_SUCH_FILE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP"]);
+
 function openExisting(path: string): number {
   try {
     return openSync(path, "r");
   } catch (error) {
     const { code = "EIO" } = error as NodeJS.ErrnoException;
-    const isGone = code === "ENOENT" || code === "ENOTDIR";
-    throw new KernelError(isGone ? "netns-gone" : code, `open network namespace ${path}: ${code}`, {
-      cause: error,
-    });
+    throw new KernelError(
+      NO_SUCH_FILE.has(code) ? "netns-gone" : code,
+      `open network namespace ${path}: ${code}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -21,6 +21,7 @@ export type ChainPod = {
 export class ContractField implements AsyncDisposable {
   readonly field: FieldNode;
   readonly libcni: Libcni;
+  private places = 0;
 
   private constructor(field: FieldNode) {
     this.field = field;
@@ -38,9 +39,10 @@ export class ContractField implements AsyncDisposable {
     );
   }
 
-  /** What a runtime would ask for a pod of that name, with a new namespace. */
+  /** What a runtime would ask for a pod of that name, with a new namespace; names may come again. */
   runtimeConf(name: string, more: Partial<RuntimeConf> = {}): RuntimeConf {
-    const { netnsPath } = this.field.cluster.vpc.addPlace(name);
+    const { netnsPath } = this.field.cluster.vpc.addPlace(`${name}-${this.places}`);
+    this.places += 1;
     const args = `IgnoreUnknown=1;K8S_POD_NAMESPACE=demo;K8S_POD_NAME=${name};K8S_POD_UID=uid-${name}`;
     return { containerId: randomBytes(32).toString("hex"), netns: netnsPath, ifname: "eth0", args, ...more };
   }
