@@ -155,8 +155,10 @@ export class CniServer {
       ...(request !== undefined && "attachment" in request && { ...request.attachment, pod: request.pod }),
       durationMs,
     };
+    // runtimes ask for STATUS every few seconds, and its reason has been told where it was found
+    const failed = command === "STATUS" ? "debug" : "warn";
     if (error === undefined) this.options.log.debug(fields, "CNI request served");
-    else this.options.log.warn({ ...fields, err: error }, "CNI request failed");
+    else this.options.log[failed]({ ...fields, err: error }, "CNI request failed");
     this.options.onServed?.({ command, exitCode: answer.exitCode, durationMs });
   }
 }

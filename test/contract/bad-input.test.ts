@@ -232,8 +232,7 @@ describe("arguments", () => {
     const env = { CNI_ARGS: "K8S_POD_UID=u|10.9.9.8|;K8S_POD_NAME=x|y" };
     const added = await run("ADD", rt, {}, env);
     expect(added).toMatchObject(SUCCESS);
-    await contract.field.node.daemon?.stop("SIGKILL");
-    await contract.field.node.startDaemon("ready for pods", {}, { "ip-cooldown-period": "1" });
+    await contract.restart();
     expect(await run("CHECK", rt, { prevResult: JSON.parse(added.stdout) }, env)).toMatchObject(SUCCESS);
     expect(await run("DEL", rt, {}, env)).toMatchObject(SUCCESS);
   });

@@ -75,6 +75,16 @@ describe("portmap behind us", () => {
   });
 });
 
+describe("portmap behind us, while no daemon runs", () => {
+  it("gives the next pod the host port of one whose DEL had to be queued", async () => {
+    const before = await addWithPort("before", 18_200);
+    await contract.restart(() => contract.libcni.del(before.list, before.rt));
+    const after = await addWithPort("after", 18_200);
+    expect(await whoAnswers(18_200)).toEqual(["after", "after"]);
+    await contract.libcni.del(after.list, after.rt);
+  });
+});
+
 describe("bandwidth behind us", () => {
   it("limits the pod's link, agrees with CHECK, and leaves nothing behind", async () => {
     const limits = {

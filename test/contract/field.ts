@@ -10,6 +10,9 @@ const PLUGIN_FOLDERS = ["dist", "/usr/lib/cni"].map((folder) => path.resolve(fol
 
 export const CAUSEWAY = { type: "causeway" } as const;
 
+/** So that the few addresses of a small node are soon free again. */
+const SETTINGS = { "ip-cooldown-period": "1" };
+
 /** A chain's pod: what the library was asked, and what came of it. */
 export type ChainPod = {
   readonly list: ConfList;
@@ -34,9 +37,7 @@ export class ContractField implements AsyncDisposable {
   }
 
   static async start(id: string, options: { readonly instanceType?: string } = {}): Promise<ContractField> {
-    return new ContractField(
-      await FieldNode.start(id, { ...options, settings: { "ip-cooldown-period": "1" } }),
-    );
+    return new ContractField(await FieldNode.start(id, { ...options, settings: SETTINGS }));
   }
 
   /** What a runtime would ask for a pod of that name, with a new namespace; names may come again. */
@@ -52,6 +53,13 @@ export class ContractField implements AsyncDisposable {
     const result = await this.libcni.add(list, rt);
     const [first] = (result.ips as { address: string }[]).map(({ address }) => address.split("/")[0] ?? "");
     return { list, rt, result, ipv4: IpAddress.parse(first ?? "") };
+  }
+
+  /** Kills the daemon; what happens `meanwhile` meets none; then the next one serves. */
+  async restart(meanwhile: () => Promise<unknown> = async () => undefined): Promise<void> {
+    await this.field.node.daemon?.stop("SIGKILL");
+    await meanwhile();
+    await this.field.node.startDaemon("ready for pods", {}, SETTINGS);
   }
 
   /** The pod's namespace dies, and nobody tells; the path is there again afterwards, and names another one. */
