@@ -131,9 +131,9 @@ describe("ADD and DEL", () => {
 
   it("a DEL that began before the ADD leaves its pod; the pod's own ends it", async () => {
     fillPool();
-    const before = bootClockMs();
-    await add(bootClockMs());
-    await del(before);
+    const startedAt = bootClockMs();
+    await add(startedAt);
+    await del(startedAt - 1);
     expect(deps.ipam.find(attachment)).toBeDefined();
     await del(bootClockMs());
     expect(deps.ipam.find(attachment)).toBeUndefined();

@@ -1,5 +1,6 @@
 /** Chains as operators write them, with the reference plugins that Debian ships, and with us in the middle. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { IpAddress } from "../../common/ip.ts";
 import { tcpAsk, tcpEcho } from "../cloudsim/probe/index.ts";
 import { CAUSEWAY, type ChainPod, ContractField, listOf } from "./field.ts";
 import type { ConfList, JsonObject } from "./libcni.ts";
@@ -11,20 +12,21 @@ const CHAIN = listOf("1.0.0", CAUSEWAY, portmap, bandwidth);
 const WAIT = { timeout: 5_000, interval: 50 };
 
 let contract: ContractField;
-const echoes = new Map<ChainPod, Disposable>();
+const echoes = new Map<ChainPod, readonly Disposable[]>();
 
 beforeAll(async () => {
   contract = await ContractField.start("chain");
 });
 
 afterAll(async () => {
-  for (const echo of echoes.values()) echo[Symbol.dispose]();
+  for (const echo of [...echoes.values()].flat()) echo[Symbol.dispose]();
   await contract[Symbol.asyncDispose]();
 });
 
 async function addWith(name: string, capabilityArgs: JsonObject, list: ConfList = CHAIN): Promise<ChainPod> {
   const pod = await contract.add(list, name, { capabilityArgs });
-  echoes.set(pod, tcpEcho({ netnsPath: pod.rt.netns, address: pod.ipv4, port: PORT, name }));
+  const echo = (address: IpAddress) => tcpEcho({ netnsPath: pod.rt.netns, address, port: PORT, name });
+  echoes.set(pod, [pod.ipv4, pod.ipv6].map(echo));
   return pod;
 }
 
@@ -34,20 +36,25 @@ function addWithPort(name: string, port: number): Promise<ChainPod> {
 
 /** The namespace dies: nothing of the pod may be held open. */
 function lose(pod: ChainPod): void {
-  echoes.get(pod)?.[Symbol.dispose]();
+  for (const echo of echoes.get(pod) ?? []) echo[Symbol.dispose]();
   echoes.delete(pod);
   contract.loseNamespace(pod);
 }
 
-/** Who answers at a port of the node's own address: asked from the VPC and by the node. */
+/** Who answers at a port of the node's own addresses: IPv4 and IPv6 from the VPC, then by the node itself. */
 async function whoAnswers(port: number): Promise<string[]> {
   const { peer, node } = contract.field;
-  const asked = [peer.netnsPath, node.place.netnsPath].map(async (from) => {
-    const reply = await tcpAsk(from, { to: node.addresses.ipv4, port });
-    return reply.ok ? reply.server : reply.reason;
-  });
+  const asked = [peer, node.place].flatMap(({ netnsPath }) =>
+    [node.addresses.ipv4, node.addresses.ipv6].map(async (to) => {
+      const reply = await tcpAsk(netnsPath, { to, port });
+      return reply.ok ? reply.server : reply.reason;
+    }),
+  );
   return Promise.all(asked);
 }
+
+/** The same one everywhere. */
+const all = (name: string) => [name, name, name, name];
 
 function hostLinkOf({ result }: ChainPod): string {
   return (result.interfaces as { name: string }[]).find(({ name }) => name.startsWith("cw"))?.name ?? "";
@@ -58,19 +65,18 @@ describe("portmap behind us", () => {
     const pods: ChainPod[] = [];
     for (let index = 0; index < 5; index += 1) pods.push(await addWithPort(`p${index}`, 18_000 + index));
     expect(new Set(pods.map((pod) => contract.slotOf(pod)))).toEqual(new Set(["1", "2"]));
-    for (const index of pods.keys())
-      expect(await whoAnswers(18_000 + index)).toEqual([`p${index}`, `p${index}`]);
+    for (const index of pods.keys()) expect(await whoAnswers(18_000 + index)).toEqual(all(`p${index}`));
     for (const pod of pods) await contract.libcni.del(pod.list, pod.rt);
     expect(contract.field.sh("iptables-save -t nat")).not.toContain("--dport 1800");
   });
 
   it("gives the next pod the host port of one whose DEL was lost, once the runtime has collected", async () => {
     const lost = await addWithPort("lost", 18_100);
-    expect(await whoAnswers(18_100)).toEqual(["lost", "lost"]);
+    expect(await whoAnswers(18_100)).toEqual(all("lost"));
     lose(lost);
     await contract.libcni.gc(CHAIN, []);
     const next = await addWithPort("next", 18_100);
-    expect(await whoAnswers(18_100)).toEqual(["next", "next"]);
+    expect(await whoAnswers(18_100)).toEqual(all("next"));
     await contract.libcni.del(next.list, next.rt);
   });
 });
@@ -80,7 +86,7 @@ describe("portmap behind us, while no daemon runs", () => {
     const before = await addWithPort("before", 18_200);
     await contract.restart(() => contract.libcni.del(before.list, before.rt));
     const after = await addWithPort("after", 18_200);
-    expect(await whoAnswers(18_200)).toEqual(["after", "after"]);
+    expect(await whoAnswers(18_200)).toEqual(all("after"));
     await contract.libcni.del(after.list, after.rt);
   });
 });

@@ -19,6 +19,7 @@ export type ChainPod = {
   readonly rt: RuntimeConf;
   readonly result: JsonObject;
   readonly ipv4: IpAddress;
+  readonly ipv6: IpAddress;
 };
 
 export class ContractField implements AsyncDisposable {
@@ -51,8 +52,11 @@ export class ContractField implements AsyncDisposable {
   async add(list: ConfList, name: string, more: Partial<RuntimeConf> = {}): Promise<ChainPod> {
     const rt = this.runtimeConf(name, more);
     const result = await this.libcni.add(list, rt);
-    const [first] = (result.ips as { address: string }[]).map(({ address }) => address.split("/")[0] ?? "");
-    return { list, rt, result, ipv4: IpAddress.parse(first ?? "") };
+    const [ipv4, ipv6] = (result.ips as { readonly address: string }[])
+      .slice(-2)
+      .map(({ address }) => IpAddress.parse(address.split("/")[0] ?? ""));
+    if (ipv4 === undefined || ipv6 === undefined) throw new Error(`${name} has no two addresses`);
+    return { list, rt, result, ipv4, ipv6 };
   }
 
   /** Kills the daemon; what happens `meanwhile` meets none; then the next one serves. */
