@@ -444,11 +444,14 @@ static void dequeue(const struct queued *entry) {
     unlinkat(entry->folder, entry->slot, 0);
 }
 
-/*
- * ---- the verbs, when the daemon does not answer ----
- *
- * DEL, STATUS and VERSION stop asking at a part of their deadline: the rest is for what they do alone.
- */
+/* ---- the verbs, when the daemon does not answer ---- */
+
+/* Asks until so many fifths of the verb's deadline, and relays the answer: the rest is for what a verb does alone. */
+static enum outcome relay_within(int fifths, const struct verb *verb, long long start) {
+  enum outcome outcome = ask(start + verb->deadline_ms * fifths / 5);
+  if (outcome == ANSWERED) relay();
+  return outcome;
+}
 
 __attribute__((noreturn)) static void fail_denied(const struct verb *verb) {
   fail(CNI_IO_FAILURE, trouble, "%s: no permission to use %s (uid %u)", verb->name, address.sun_path, (unsigned)geteuid());
@@ -478,9 +481,7 @@ __attribute__((noreturn)) static void ask_patiently(const struct verb *verb, lon
 /* DEL: a daemon that is away gets it from the queue. The second try closes the gap to a daemon that has just drained. */
 __attribute__((noreturn)) static void delete_or_queue(const struct verb *verb, long long start) {
   struct queued entry;
-  enum outcome outcome = ask(start + verb->deadline_ms * 3 / 5);
-  if (outcome == ANSWERED) relay();
-  if (outcome == DENIED) fail_denied(verb);
+  if (relay_within(3, verb, start) == DENIED) fail_denied(verb);
   int queued = enqueue(&entry), why = errno;
   if (ask(start + verb->deadline_ms * 4 / 5) == ANSWERED) {
     if (queued && answer[1] == 0) dequeue(&entry);
@@ -495,7 +496,7 @@ __attribute__((noreturn)) static void delete_or_queue(const struct verb *verb, l
 __attribute__((noreturn)) static void status_by_heartbeat(const struct verb *verb, long long start) {
   char path[sizeof folder + 8];
   struct stat heartbeat;
-  if (ask(start + verb->deadline_ms * 4 / 5) == ANSWERED) relay();
+  relay_within(4, verb, start);
   snprintf(path, sizeof path, "%s/alive", folder);
   if (stat(path, &heartbeat) != 0)
     fail(CNI_NOT_AVAILABLE, trouble, "STATUS: the causeway daemon has not started (%s: %s)", path, strerror(errno));
@@ -507,7 +508,7 @@ __attribute__((noreturn)) static void status_by_heartbeat(const struct verb *ver
 
 __attribute__((noreturn)) static void version_alone(const struct verb *verb, long long start) {
   char out[256];
-  if (ask(start + verb->deadline_ms * 4 / 5) == ANSWERED) relay();
+  relay_within(4, verb, start);
   int length =
       snprintf(out, sizeof out, "{\"cniVersion\":\"%s\",\"supportedVersions\":[" VERSIONS "]}\n", config_version);
   write_all(STDOUT_FILENO, out, (size_t)length);
