@@ -171,20 +171,22 @@ export class ClusterNode {
     until: "serving" | "ready for pods" = "ready for pods",
     environment: Readonly<Record<string, string>> = {},
     settings: RawSettings = {},
+    bundle?: string,
   ): Promise<DaemonProcess> {
-    const daemon = this.launchDaemon(environment, settings);
+    const daemon = this.launchDaemon(environment, settings, bundle);
     await daemon.logged(until);
     return daemon;
   }
 
-  /** Starts the daemon and waits for nothing. `settings` are laid over dual stack. */
+  /** Starts the daemon and waits for nothing. `settings` are laid over dual stack; `bundle` is the folder of another version's code. */
   launchDaemon(
     environment: Readonly<Record<string, string>> = {},
     settings: RawSettings = {},
+    bundle?: string,
   ): DaemonProcess {
     const settingsPath = path.join(this.cluster.folder, `${this.name}.json`);
     writeFileSync(settingsPath, JSON.stringify({ "ip-families": "ipv4,ipv6", ...settings }));
-    this.daemon = DaemonProcess.start(this.place.netnsPath, {
+    const variables = {
       CAUSEWAY_CLOUD: "aws",
       CAUSEWAY_CLUSTER: "demo",
       CAUSEWAY_SOCKET: this.socketPath,
@@ -194,7 +196,8 @@ export class ClusterNode {
       AWS_ENDPOINT_URL_EC2: `http://127.0.0.1:${EC2_PORT}`,
       AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://127.0.0.1:${IMDS_PORT}`,
       ...environment,
-    });
+    };
+    this.daemon = DaemonProcess.start(this.place.netnsPath, variables, bundle);
     return this.daemon;
   }
 

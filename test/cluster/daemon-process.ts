@@ -14,6 +14,9 @@ export const NODE_FLAGS = [
 /** One arena of malloc: each thread's own keeps what the thread has freed. */
 export const NODE_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" } as const;
 
+/** What deploy/dev/bundle.ts has made. */
+export const BUNDLE = "dist/ipamd";
+
 /** A line of the daemon's log. */
 export type LogLine = { readonly level: string; readonly msg: string; readonly [field: string]: unknown };
 
@@ -37,9 +40,13 @@ export class DaemonProcess {
     if (child.stderr !== null) createInterface({ input: child.stderr }).on("line", (line) => this.note(line));
   }
 
-  /** Starts it; `environment` is all that it gets beside PATH. */
-  static start(netnsPath: string, environment: Readonly<Record<string, string>>): DaemonProcess {
-    const command = [`--net=${netnsPath}`, process.execPath, ...NODE_FLAGS, "dist/ipamd/main.mjs"];
+  /** Starts it; `environment` is all that it gets beside PATH, and `bundle` the folder of its code. */
+  static start(
+    netnsPath: string,
+    environment: Readonly<Record<string, string>>,
+    bundle = BUNDLE,
+  ): DaemonProcess {
+    const command = [`--net=${netnsPath}`, process.execPath, ...NODE_FLAGS, `${bundle}/main.mjs`];
     const child = spawn("nsenter", command, {
       env: { PATH: process.env.PATH, ...NODE_ENVIRONMENT, ...environment },
       stdio: ["ignore", "ignore", "pipe"],
@@ -50,6 +57,10 @@ export class DaemonProcess {
   get pid(): number {
     if (this.child.pid === undefined) throw new Error("the daemon could not be started");
     return this.child.pid;
+  }
+
+  get isRunning(): boolean {
+    return !this.ended;
   }
 
   /** Resolves with the first line, past or to come, of that message. Rejects with the whole log at the deadline or when the process ends. */

@@ -1,0 +1,65 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { EDITIONS } from "./editions.ts";
+import { type RunningPod, RuntimeNode } from "./runtime-node.ts";
+import { TestList } from "./test-plugins.ts";
+
+const BURST = 50;
+
+describe.each(EDITIONS)("$name", (edition) => {
+  let world: RuntimeNode;
+
+  beforeAll(async () => {
+    world = await RuntimeNode.start(edition);
+  });
+
+  afterEach(() => world.clear());
+
+  afterAll(() => world[Symbol.asyncDispose]());
+
+  it("runs sandboxes that reach each other, stops and removes them, each step twice", async () => {
+    const pods = await world.runAll(["a", "b", "c"]);
+    await world.expectTalk(pods);
+    await world.expectExactly(pods);
+    const { cri } = world.containerd;
+    for (const { id } of pods) {
+      await cri.stop(id);
+      expect(await cri.status(id)).toMatchObject({ isReady: false });
+      await cri.stop(id);
+      await cri.remove(id);
+      await cri.remove(id);
+    }
+    await world.expectExactly([]);
+  });
+
+  const failures = [
+    { name: "leaves nothing when a plugin after ours fails", failsDel: false },
+    {
+      name: "aws-11, oth-40: leaves nothing when a plugin after ours fails, and its DEL ends the chain before ours",
+      failsDel: true,
+    },
+  ];
+  for (const { name, failsDel } of failures)
+    it(name, async () => {
+      const [alive] = await world.runAll(["alive"]);
+      {
+        await using list = await TestList.install(world.containerd, "broken", ["causeway", "broken"]);
+        list.turn("del", failsDel);
+        const tries = Array.from({ length: 10 }, (_, index) => world.run(`half-${index % 3}`));
+        for (const outcome of await Promise.allSettled(tries))
+          expect(String((outcome as PromiseRejectedResult).reason)).toContain("broken on purpose");
+      }
+      // 1.6 keeps those whose DEL failed, for kubelet to try again
+      await world.endListedBeside([alive as RunningPod]);
+      await world.expectExactly([alive as RunningPod]);
+      await world.end(alive as RunningPod);
+      await world.expectExactly([]);
+    });
+
+  it(`runs ${BURST} sandboxes at once, each with addresses of its own, and removes them at once`, async () => {
+    const pods = await world.runAll(Array.from({ length: BURST }, (_, index) => `burst-${index}`));
+    await world.expectExactly(pods);
+    await world.expectTalk(pods.slice(0, 5));
+    await world.endAll(pods);
+    await world.expectExactly([]);
+  }, 120_000);
+});
