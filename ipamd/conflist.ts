@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { syncFolder, writeFileAtomically } from "../common/atomic-file.ts";
 
 export const CONFLIST_NAME = "10-causeway.conflist";
-const NETWORK = "causeway";
+export const NETWORK = "causeway";
 /** CIS Kubernetes Benchmark 1.11, 1.1.9: 600 or stricter for CNI files. */
 const MODE = 0o600;
 /** What runtimes older than CNI 1.1 look at; newer ones choose from `cniVersions`. */

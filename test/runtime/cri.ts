@@ -33,6 +33,9 @@ export type SandboxStatus = {
 
 export type Condition = { readonly status: boolean; readonly reason: string; readonly message: string };
 
+/** In the version that the runtime has chosen. */
+export type PluginList = { readonly version: string; readonly types: readonly string[] };
+
 /** As kubelet: 4 minutes for a sandbox; it is far less here, so that a test names the call that hangs. */
 const CALL_MS = 60_000;
 
@@ -95,10 +98,12 @@ export class Cri implements Disposable {
     return found;
   }
 
-  /** The list of plugins that the runtime would use now, as containerd shows it in the verbose part: JSON, empty when there is none. */
-  async networkConfig(): Promise<string> {
+  /** The list of plugins that the runtime would use now, as containerd shows it in the verbose part; undefined when there is none of that name. */
+  async pluginList(name: string): Promise<PluginList | undefined> {
     const { info } = await this.call<ConditionsAnswer>("Status", { verbose: true });
-    return info.cniconfig ?? "";
+    const { Networks: lists } = JSON.parse(info.cniconfig ?? "{}") as ShownNetworks;
+    const found = lists?.find(({ Config }) => Config.Name === name)?.Config;
+    return found && { version: found.CNIVersion, types: found.Plugins.map(({ Network }) => Network.type) };
   }
 
   async hasImage(image: string): Promise<boolean> {
@@ -130,6 +135,17 @@ type StatusAnswer = {
 type ConditionsAnswer = {
   readonly status: { readonly conditions: readonly (Condition & { readonly type: string })[] };
   readonly info: { readonly cniconfig?: string };
+};
+
+/** go-cni's names. */
+type ShownNetworks = {
+  readonly Networks?: readonly {
+    readonly Config: {
+      readonly Name: string;
+      readonly CNIVersion: string;
+      readonly Plugins: readonly { readonly Network: { readonly type: string } }[];
+    };
+  }[];
 };
 
 /** The verbose part of a status is the runtime's own; containerd shows the OCI specification there. */

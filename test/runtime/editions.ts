@@ -9,6 +9,8 @@ const DEBIAN = path.join(CACHE, "containerd-debian/usr");
 
 export type Edition = {
   readonly name: string;
+  /** The newest CNI version that it speaks. It asks for STATUS from 1.1.0 on. */
+  readonly cniVersion: "1.0.0" | "1.1.0";
   /** Of containerd, its shim, ctr and runc, in the order in which they are looked for. */
   readonly path: readonly string[];
   /** The part of its configuration that differs. */
@@ -21,6 +23,7 @@ netns_mounts_under_state_dir = true`;
 
 const DEBIANS: Edition = {
   name: "containerd 1.6",
+  cniVersion: "1.0.0",
   path: [path.join(DEBIAN, "bin"), path.join(DEBIAN, "sbin")],
   configure: ({ bin, net }) => `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -33,6 +36,7 @@ conf_dir = "${net}"`,
 
 const BUILT: Edition = {
   name: "containerd 2.4",
+  cniVersion: "1.1.0",
   path: [path.join(CACHE, "containerd-v2.4.2"), path.join(DEBIAN, "sbin")],
   configure: ({ bin, net }) => `version = 3
 [plugins."io.containerd.cri.v1.images".pinned_images]

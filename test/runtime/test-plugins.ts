@@ -1,8 +1,9 @@
 /** Plugins that misbehave on purpose, for lists that take the place of ours while a test runs. */
-import { chmodSync, copyFileSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeFileAtomically } from "../../common/atomic-file.ts";
+import { CONFLIST_NAME, NETWORK } from "../../ipamd/conflist.ts";
 import { until } from "../shim/waiting.ts";
 import type { Containerd } from "./containerd.ts";
 
@@ -30,10 +31,11 @@ export class TestList implements AsyncDisposable {
     const plugin = path.join(containerd.binDir, name);
     copyFileSync(fileURLToPath(new URL(`plugins/${name}.sh`, import.meta.url)), plugin);
     chmodSync(plugin, 0o755);
-    const list = { cniVersion: "1.0.0", name: "causeway", plugins: types.map((type) => ({ type })) };
-    await writeFileAtomically(path.join(containerd.spec.confDir, LIST_NAME), JSON.stringify(list), {
-      mode: 0o600,
-    });
+    const { confDir } = containerd.spec;
+    // ours but for the plugins, so that the runtime chooses the same version
+    const ours = JSON.parse(readFileSync(path.join(confDir, CONFLIST_NAME), "utf8")) as object;
+    const list = JSON.stringify({ ...ours, plugins: types.map((type) => ({ type })) });
+    await writeFileAtomically(path.join(confDir, LIST_NAME), list, { mode: 0o600 });
     const installed = new TestList(containerd, plugin);
     await installed.isUsed(true);
     return installed;
@@ -51,8 +53,11 @@ export class TestList implements AsyncDisposable {
   }
 
   private async isUsed(wanted: boolean): Promise<void> {
-    const type = JSON.stringify(path.basename(this.plugin));
-    const isSo = async () => (await this.containerd.cri.networkConfig()).includes(type) === wanted;
+    const type = path.basename(this.plugin);
+    const isSo = async () => {
+      const list = await this.containerd.cri.pluginList(NETWORK);
+      return (list?.types.includes(type) ?? false) === wanted;
+    };
     await until(`the runtime uses ${wanted ? "" : "no longer "}the list of the test`, isSo);
   }
 
