@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+  closeSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -23,7 +24,7 @@ import { PAUSE_IMAGE, writePauseImage } from "./pause-image.ts";
 
 const REFERENCE_PLUGINS = "/usr/lib/cni";
 const START_MS = 30_000;
-/** Of our plugins: no test needs them, and some would write outside the folder. */
+/** Parts of containerd that no test needs; some would write outside the folder. */
 const DISABLED = [
   "io.containerd.internal.v1.opt",
   "io.containerd.internal.v1.restart",
@@ -101,6 +102,7 @@ export class Containerd implements AsyncDisposable {
       env: { PATH: this.searchPath, CAUSEWAY_SOCKET: this.spec.daemonSocket },
       stdio: ["ignore", log, log],
     });
+    closeSync(log);
     const isServing = () =>
       this.cri.network().then(
         () => true,

@@ -117,6 +117,14 @@ export class RuntimeNode implements AsyncDisposable {
     return countKinds(forgotten);
   }
 
+  /** The files of libcni that remember what plugins answered for this sandbox. */
+  resultsOf({ id }: RunningPod): string[] {
+    const things = thingsOf(this.containerd).filter(
+      ({ kind, name }) => kind === "result" && name.includes(id),
+    );
+    return things.map(({ name }) => name);
+  }
+
   /** How many leases the daemon has. */
   async leases(): Promise<number> {
     return (await this.auditor.read()).page.leases.length;

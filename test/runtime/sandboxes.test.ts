@@ -1,3 +1,4 @@
+import { rmSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { EDITIONS } from "./editions.ts";
 import { type RunningPod, RuntimeNode } from "./runtime-node.ts";
@@ -55,10 +56,24 @@ describe.each(EDITIONS)("$name", (edition) => {
       await world.expectExactly([]);
     });
 
+  it("aws-06: frees addresses when the runtime's record of the result was cut short, emptied or overwritten", async () => {
+    const records = ["", '{"kind":"cniCacheV1"', "{}", "null", "\0\0"];
+    const alive = await world.run("alive");
+    const pods = await world.runAll(records.map((_, index) => `cut-${index}`));
+    const files = pods.map((pod) => world.resultsOf(pod));
+    for (const [index, text] of records.entries())
+      for (const file of files[index] ?? []) writeFileSync(file, text);
+    // 1.6 refuses to call any plugin then, until somebody removes the file
+    const tries = await Promise.allSettled(pods.map((pod) => world.end(pod)));
+    for (const file of files.flat()) rmSync(file, { force: true });
+    await world.endAll(pods.filter((_, index) => tries[index]?.status === "rejected"));
+    await world.expectExactly([alive]);
+  });
+
   it(`runs ${BURST} sandboxes at once, each with addresses of its own, and removes them at once`, async () => {
     const pods = await world.runAll(Array.from({ length: BURST }, (_, index) => `burst-${index}`));
     await world.expectExactly(pods);
-    await world.expectTalk(pods.slice(0, 5));
+    await world.expectTalk(pods);
     await world.endAll(pods);
     await world.expectExactly([]);
   }, 120_000);
