@@ -45,6 +45,23 @@ export function countKinds(things: readonly Thing[]): Readonly<Record<Thing["kin
   return Object.fromEntries(KINDS.map((kind) => [kind, count(kind)])) as Record<Thing["kind"], number>;
 }
 
+/** The files in which libcni remembers what plugins answered for a sandbox. */
+export function resultsOf(id: string): string[] {
+  return filesIn(RESULTS)
+    .filter((name) => name.includes(id))
+    .map((name) => path.join(RESULTS, name));
+}
+
+/** libcni writes its records in place and does not sync them: one whose writer was killed may be empty, or half. */
+export function isCutShort(file: string): boolean {
+  try {
+    JSON.parse(readFileSync(file, "utf8"));
+    return false;
+  } catch (error) {
+    return error instanceof SyntaxError;
+  }
+}
+
 /** Ends every process of that runtime and unmounts what it has mounted. */
 export function endAllBelow(folder: string): void {
   for (const { pid } of processesOf(folder)) killIfThere(pid);
