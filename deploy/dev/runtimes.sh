@@ -20,7 +20,8 @@ unpack() {
   rm -rf "$folder.part"
   mkdir -p "$folder.part/debs"
   (cd "$folder.part/debs" && { apt-get download -q "$@" >/dev/null 2>&1 ||
-    { apt-get update -q >/dev/null && apt-get download -q "$@" >/dev/null; }; })
+    # no package lists, or old ones; a source of somebody else's that fails must not keep us from Debian's
+    { apt-get update -q >/dev/null || true; apt-get download -q "$@" >/dev/null; }; })
   for deb in "$folder.part"/debs/*.deb; do dpkg-deb -x "$deb" "$folder.part"; done
   rm -rf "$folder.part/debs" "$folder"
   mv "$folder.part" "$folder"
