@@ -57,12 +57,13 @@ export class Cri implements Disposable {
     this.images = connect("ImageService", socketPath);
   }
 
-  /** Gives the new sandbox's id. */
-  async run({ name, uid, attempt = 0, cgroupParent }: PodSpec): Promise<string> {
+  /** Gives the new sandbox's id. Past its deadline a call ends here, and the runtime is told that nobody waits any more. */
+  async run({ name, uid, attempt = 0, cgroupParent }: PodSpec, deadlineMs = CALL_MS): Promise<string> {
     const metadata = { name, uid, namespace: "demo", attempt };
     const config = { metadata, linux: { cgroup_parent: cgroupParent } };
-    const { pod_sandbox_id: id } = await this.call<{ pod_sandbox_id: string }>("RunPodSandbox", { config });
-    return id;
+    const request = { config };
+    const answer = await call<{ pod_sandbox_id: string }>(this.runtime, "RunPodSandbox", request, deadlineMs);
+    return answer.pod_sandbox_id;
   }
 
   /** Repeatable. */
@@ -171,11 +172,11 @@ type Method = (
   done: (error: Error | null, answer: unknown) => void,
 ) => void;
 
-function call<T>(client: Client, method: string, request: object): Promise<T> {
+function call<T>(client: Client, method: string, request: object, deadlineMs = CALL_MS): Promise<T> {
   const invoke = (client as unknown as Readonly<Record<string, Method>>)[method];
   if (invoke === undefined) throw new Error(`cri.proto has no call ${method}`);
   return new Promise((resolve, reject) => {
-    invoke.call(client, request, { deadline: Date.now() + CALL_MS }, (error, answer) => {
+    invoke.call(client, request, { deadline: Date.now() + deadlineMs }, (error, answer) => {
       if (error === null) resolve(answer as T);
       else reject(new Error(`${method}: ${error.message}`, { cause: error }));
     });

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import path from "node:path";
 import { expect } from "vitest";
 import type { IpAddress } from "../../common/ip.ts";
+import type { Ec2 } from "../cloudsim/aws/ec2.ts";
 import { ping } from "../cloudsim/probe/index.ts";
 import { HOSTILE } from "../cloudsim/vpc/index.ts";
 import { Cluster, type ClusterNode, twoZones } from "../cluster/cluster.ts";
@@ -66,6 +67,11 @@ export class RuntimeNode implements AsyncDisposable {
     await this.expectExactly([]);
   }
 
+  /** Of the cloud's calls. */
+  get faults(): Ec2["faults"] {
+    return this.cluster.ec2.faults;
+  }
+
   get confDir(): string {
     return this.containerd.spec.confDir;
   }
@@ -81,10 +87,10 @@ export class RuntimeNode implements AsyncDisposable {
   }
 
   /** A new sandbox; rejects with the runtime's words. The same name gives another sandbox of that pod. */
-  async run(name: string): Promise<RunningPod> {
+  async run(name: string, deadlineMs?: number): Promise<RunningPod> {
     const { cri, cgroupParent } = this.containerd;
     this.started += 1;
-    const id = await cri.run({ name, uid: `uid-${name}`, attempt: this.started, cgroupParent });
+    const id = await cri.run({ name, uid: `uid-${name}`, attempt: this.started, cgroupParent }, deadlineMs);
     const { netnsPath, addresses } = await cri.status(id);
     return { name, id, netnsPath, addresses };
   }
@@ -127,6 +133,13 @@ export class RuntimeNode implements AsyncDisposable {
   /** How many leases the daemon has. */
   async leases(): Promise<number> {
     return (await this.auditor.read()).page.leases.length;
+  }
+
+  /** How many pods could have addresses of both families without the cloud. */
+  async freeAddresses(): Promise<number> {
+    const { uplinks } = (await this.auditor.read()).page;
+    const free = uplinks.map(({ families }) => Math.min(...families.map((family) => family.free)));
+    return free.reduce((sum, count) => sum + count, 0);
   }
 
   /** Each pod reaches the next one, in both families. */

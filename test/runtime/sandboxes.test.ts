@@ -6,6 +6,8 @@ import { type RunningPod, RuntimeNode } from "./runtime-node.ts";
 import { TestList } from "./test-plugins.ts";
 
 const BURST = 50;
+/** The cloud answers after the runtime's caller has gone. */
+const [GIVEN_UP_MS, SLOW_MS] = [1_000, 3_000];
 
 describe.each(EDITIONS)("$name", (edition) => {
   let world: RuntimeNode;
@@ -56,6 +58,21 @@ describe.each(EDITIONS)("$name", (edition) => {
       await world.end(alive as RunningPod);
       await world.expectExactly([]);
     });
+
+  it("aws-01, aws-02: leaves nothing of sandboxes that were given up while the cloud was slow", async () => {
+    world.faults.delay("*", SLOW_MS, SLOW_MS);
+    // more than what is free without the cloud
+    const count = (await world.freeAddresses()) + 6;
+    const tries = Array.from({ length: count }, (_, index) => world.run(`slow-${index}`, GIVEN_UP_MS));
+    const outcomes = await Promise.allSettled(tries);
+    world.faults.clear();
+    const pods = outcomes.filter((outcome) => outcome.status === "fulfilled").map(({ value }) => value);
+    expect(count - pods.length).toBeGreaterThanOrEqual(6);
+    // it waits for the cloud's late answer as well, and gets what comes then
+    const served = [...pods, await world.run("patient")];
+    await world.endListedBeside(served);
+    await world.expectExactly(served);
+  });
 
   it("aws-06: frees addresses when the runtime's record of the result was cut short, emptied or overwritten", async () => {
     const records = ["", '{"kind":"cniCacheV1"', "{}", "null", "\0\0"];
