@@ -74,6 +74,7 @@ enum {
   STDOUT_MAX = 1024 * 1024,
   QUEUE_MAX = 256, /* slots 000 to 255, so the queue cannot grow past it */
   RETRY_MS = 50,
+  DYING_MS = 1000,
 };
 
 /* Error numbers of the CNI specification 1.1.0, section 5. */
@@ -374,10 +375,16 @@ static enum outcome receive_answer(int fd, long long deadline) {
   return receive(fd, answer + ANSWER_HEADER, get_u32(answer + 4), deadline);
 }
 
+static pid_t listener; /* who listened where the last connection was made; 0 when that is hidden from us */
+
 static enum outcome ask(long long deadline) {
   enum outcome outcome = ABSENT;
   int fd = reach_daemon(deadline, &outcome);
   if (fd < 0) return outcome;
+  struct ucred peer = {0};
+  socklen_t length = sizeof peer;
+  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+  listener = peer.pid;
   outcome = send_request(fd, seal_request(), deadline) ? receive_answer(fd, deadline) : SILENT;
   if (outcome == SILENT) snprintf(trouble, sizeof trouble, "the daemon is connected and does not answer");
   close(fd);
@@ -457,9 +464,14 @@ __attribute__((noreturn)) static void fail_denied(const struct verb *verb) {
   fail(CNI_IO_FAILURE, trouble, "%s: no permission to use %s (uid %u)", verb->name, address.sun_path, (unsigned)geteuid());
 }
 
-/* ADD, CHECK, GC: wait for the socket to come back, once more when the daemon goes away in the middle. */
+/*
+ * ADD, CHECK, GC: wait for the socket to come back, once more when the daemon goes away in the middle. A process that dies gives up its
+ * connections before its listening socket, so that the same one may be met again, for a moment.
+ */
 __attribute__((noreturn)) static void ask_patiently(const struct verb *verb, long long start) {
   long long deadline = start + verb->deadline_ms, back_by = earlier(start + SOCKET_BACK_MS, deadline);
+  pid_t lost = 0;
+  long long lost_at = 0;
   for (int losses = 0;;) {
     enum outcome outcome = ask(deadline);
     if (outcome == ANSWERED) relay();
@@ -467,9 +479,10 @@ __attribute__((noreturn)) static void ask_patiently(const struct verb *verb, lon
     if (outcome == SILENT)
       fail(CNI_TRY_LATER, trouble, "%s: no answer from the causeway daemon at %s within %d ms", verb->name, address.sun_path,
            verb->deadline_ms);
-    if (outcome == LOST) {
+    if (outcome == LOST && (listener == 0 || listener != lost || now_ms() > lost_at + DYING_MS)) {
       losses++;
-      back_by = earlier(now_ms() + SOCKET_BACK_MS, deadline);
+      lost = listener, lost_at = now_ms();
+      back_by = earlier(lost_at + SOCKET_BACK_MS, deadline);
     }
     if (losses > 1 || now_ms() + RETRY_MS >= back_by)
       fail(CNI_TRY_LATER, trouble, "%s: the causeway daemon is not there at %s (waited %lld ms)", verb->name, address.sun_path,

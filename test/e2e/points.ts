@@ -5,6 +5,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { addPod } from "../../cni/add.ts";
 import { delPod } from "../../cni/del.ts";
+import { podLink } from "../../cni/pod-link.ts";
 import type { FaultPoints } from "../../common/fault-points.ts";
 import type { Cidr } from "../../common/ip.ts";
 import { attachment, memoryDaemon, NETNS, units } from "./memory-daemon.ts";
@@ -43,6 +44,7 @@ export async function recordPoints(): Promise<RecordedPoints> {
   const add = await during(() => addPod(deps, request(1), new AbortController().signal));
   const del = await during(() => delPod(deps, { attachment, startedAt: 2 }));
   const gone = new AbortController();
+  await deps.dyingLinks.gone(podLink(attachment).hostName, gone.signal);
   const undone = await during(async () => {
     const adding = addPod(deps, request(3), gone.signal);
     // once the attachment has been made, and before its answer
