@@ -20,9 +20,11 @@ import type { Metrics } from "../common/metrics.ts";
 import { CloudError } from "../providers/errors.ts";
 import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
+import { Arrivals } from "./arrivals.ts";
 import type { Config } from "./config.ts";
 import { DelQueue } from "./del-queue.ts";
 import { Guard, type ParameterEvent } from "./guard.ts";
+import { isUplinkLink } from "./host-network/apply.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
 import { podRules } from "./host-network/plan.ts";
 import type { HostSurvey } from "./host-network/survey.ts";
@@ -39,6 +41,7 @@ import { Reconciler } from "./reconcile.ts";
 import { type Recovered, readKernel, recover } from "./recovery.ts";
 import { CniServer, type Served } from "./server.ts";
 import type { Settings } from "./settings.ts";
+import { formatUplinkAlias } from "./uplink.ts";
 import { Uplinks } from "./uplinks.ts";
 import { bootClockMs, buildVerbs, type VerbDeps } from "./verbs.ts";
 
@@ -292,10 +295,20 @@ export class Daemon {
 
   private buildGuard(): Guard {
     const { kernel, clock, log, metrics } = this.deps;
+    const { uplinks, reconciler } = this;
+    const arrivals = new Arrivals({
+      uplinks,
+      hasLink: (index) => kernel.host.links.find(index) !== undefined,
+      view: () => reconciler.cloudView,
+    });
     return new Guard({
       kernel,
       clock,
       log,
+      looked: metrics.counter(
+        "causeway_host_network_looks_total",
+        "Whole looks at the host's network, after an event and by time.",
+      ),
       repaired: metrics.counter(
         "causeway_host_network_repairs_total",
         "Repairs of what others changed on the host.",
@@ -307,12 +320,23 @@ export class Daemon {
           return lease === undefined ? [] : repair(kernel, lease);
         },
         podLinkGone: (name) => this.podLinkGone(name),
-        linkAppeared: () => this.reconciler.kickFresh(),
-        isPodLink: (name) => this.book.findByLink(name) !== undefined,
+        forwardAccepts: () => this.deps.hostNetwork.applyForward(),
+        otherLink: (change, link) => {
+          const arrival = arrivals.notice(change, link);
+          if (arrival === "expected") this.reconciler.kickFresh();
+          else if (arrival === "unknown") this.reconciler.kickFreshLater();
+        },
+        roleOf: (link) => {
+          if (this.book.findByLink(link.name) !== undefined) return "pod";
+          return this.uplinks.byLink(link) === undefined ? undefined : "uplink";
+        },
+        isSecondary: (index) =>
+          this.uplinks.list().some(({ linkIndex, isPrimary }) => linkIndex === index && !isPrimary),
         isWrongParameter: (event) => this.isWrongParameter(event),
-        isUplink: (name) => this.uplinks.list().some(({ linkName }) => linkName === name),
         isOfPool: (address) => this.pool.slotOf(address) !== undefined,
         isDamaged: (link) => {
+          const uplink = this.uplinks.byLink(link);
+          if (uplink !== undefined) return !isUplinkLink(link, formatUplinkAlias(uplink));
           const lease = this.book.findByLink(link.name);
           // the kernel tells of a link's birth late: down and without an alias is how it was then
           if (lease === undefined || link.alias === undefined) return false;

@@ -28,7 +28,11 @@ const [A, B, C] = ["10.0.0.5/32", "10.0.0.6/32", "10.0.1.7/32"] as const;
 const never = new AbortController().signal;
 const pod = (name: string): Attachment => ({ containerId: name as ContainerId, ifname: "eth0" });
 /** The host's rules and tables have tests of their own. */
-const nothingToWrite: HostNetwork = { apply: async () => [], rememberedCidrs: async () => [] };
+const nothingToWrite: HostNetwork = {
+  apply: async () => [],
+  applyForward: async () => [],
+  rememberedCidrs: async () => [],
+};
 
 function nic(slot: number, units: readonly string[]): CloudInterface {
   return {

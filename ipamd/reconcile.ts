@@ -30,6 +30,8 @@ const ARRIVING_DESCRIBE_EVERY_MS = 2_000;
 const IN_DOUBT_DESCRIBE_EVERY_MS = CONFIRM_AFTER_MS;
 /** While something is gone for good and no pod holds it back any more. */
 const UNUSED_DESCRIBE_EVERY_MS = 1_000;
+/** While devices come that it may know by now. */
+const DOUBTED_DESCRIBE_EVERY_MS = 5_000;
 const FULL_SUBNET_FOR_MS = 60_000;
 const RETRY_MS = { first: 500, max: 60_000 } as const;
 
@@ -50,6 +52,10 @@ export class Reconciler {
   private readonly deps: ReconcilerDeps;
   private view: CloudView | undefined;
   private describedAt = Number.NEGATIVE_INFINITY;
+  /** Its last answer may be wrong: ask before anything else. */
+  private isStale = false;
+  /** It may be, for what anybody can set off: ask when the last time is long enough ago. */
+  private isDoubted = false;
   private readonly fullSubnets = new Map<SubnetId, number>();
   private limitText: string | undefined;
   private wake: (() => void) | undefined;
@@ -69,8 +75,19 @@ export class Reconciler {
 
   /** The cloud may have changed: look at it again before planning. */
   kickFresh(): void {
-    this.describedAt = Number.NEGATIVE_INFINITY;
+    this.isStale = true;
     this.kick();
+  }
+
+  /** As kickFresh(), for what anybody can set off: the cloud is asked once for all that comes within a few seconds. */
+  kickFreshLater(): void {
+    this.isDoubted = true;
+    this.kick();
+  }
+
+  /** What the cloud said last; undefined before its first answer. */
+  get cloudView(): CloudView | undefined {
+    return this.view;
   }
 
   /** Why the pool cannot grow now, for people. */
@@ -103,7 +120,7 @@ export class Reconciler {
       this.limitText = describeError(error);
       this.deps.passed(error);
       this.deps.log.warn({ err: error, failures: this.failures }, "pool not reconciled");
-      this.describedAt = Number.NEGATIVE_INFINITY;
+      this.isStale = true;
       this.failures += 1;
       return (
         Math.min(RETRY_MS.max, RETRY_MS.first * 2 ** Math.min(this.failures - 1, 10)) *
@@ -115,7 +132,9 @@ export class Reconciler {
   /** One look and one round of actions. Gives the time until the next look when nothing happens before. */
   private async pass(signal: AbortSignal): Promise<number> {
     const { network, clock, pool } = this.deps;
-    if (this.view === undefined || clock.now() - this.describedAt >= this.describeEveryMs()) {
+    if (this.view === undefined || this.isStale || this.untilDescribeMs() <= 0) {
+      // before it answers: what is asked for meanwhile it may not know yet
+      this.isStale = this.isDoubted = false;
       this.view = await network.describe(signal);
       this.describedAt = clock.now();
       await this.deps.adoption.adopt(this.view, signal);
@@ -136,7 +155,8 @@ export class Reconciler {
     });
     this.limitText = limit;
     await this.act(actions, signal);
-    return this.isArriving() ? ARRIVING_EVERY_MS : this.describeEveryMs();
+    if (this.isArriving()) return ARRIVING_EVERY_MS;
+    return this.isDoubted ? this.untilDescribeMs() : this.describeEveryMs();
   }
 
   private async act(actions: readonly Action[], signal: AbortSignal): Promise<void> {
@@ -177,7 +197,7 @@ export class Reconciler {
 
   private noteLimit(action: Action, error: unknown): void {
     // the outcome may be unknown: the next pass begins by asking
-    this.describedAt = Number.NEGATIVE_INFINITY;
+    this.isStale = true;
     if (!(error instanceof CloudError) || error.code !== "subnet-exhausted") return;
     const subnet =
       action.kind === "create"
@@ -192,9 +212,14 @@ export class Reconciler {
     return new Set(this.fullSubnets.keys());
   }
 
+  private untilDescribeMs(): number {
+    return this.describedAt + this.describeEveryMs() - this.deps.clock.now();
+  }
+
   private describeEveryMs(): number {
     if (this.isArriving()) return ARRIVING_DESCRIBE_EVERY_MS;
     if (this.deps.adoption.hasUnusedLosses) return 0;
+    if (this.isDoubted) return DOUBTED_DESCRIBE_EVERY_MS;
     return this.deps.adoption.isInDoubt ? IN_DOUBT_DESCRIBE_EVERY_MS : DESCRIBE_EVERY_MS;
   }
 

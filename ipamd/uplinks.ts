@@ -34,6 +34,11 @@ export class Uplinks {
     return this.list().find(({ interfaceId }) => interfaceId === id);
   }
 
+  /** Undefined also for the link of an uplink under another name than the one it is known by. */
+  byLink({ index, name }: Pick<Link, "index" | "name">): Uplink | undefined {
+    return this.list().find(({ linkIndex, linkName }) => linkIndex === index && linkName === name);
+  }
+
   /** What the links' aliases, addresses and tables remember; the cloud is not needed. */
   restore(recovered: Recovered): void {
     const units = recovered.units.map(({ unit }) => unit);

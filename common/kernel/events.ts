@@ -38,6 +38,16 @@ export type KernelEvent =
   | { readonly kind: "peer"; readonly link?: Link }
   /** Our own table was touched by that process. Comes once per transaction. */
   | { readonly kind: "nft"; readonly processId?: number; readonly processName?: string }
+  /**
+   * Rules of the xtables FORWARD chain of those families came or went, by iptables over nf_tables, our own program too. Comes once per
+   * transaction. Of the legacy back-end the kernel tells nothing.
+   */
+  | {
+      readonly kind: "forward";
+      readonly families: readonly Family[];
+      readonly processId?: number;
+      readonly processName?: string;
+    }
   /** Events were lost (buffer overflow): look at everything again. */
   | { readonly kind: "lost" };
 

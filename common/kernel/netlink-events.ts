@@ -4,7 +4,6 @@
  */
 
 import { type NetlinkMessage, parseMessages } from "netlink/dist/structs.js";
-import { NFT_TABLE } from "../constants.ts";
 import { KernelError } from "./errors.ts";
 import type { KernelEvent, KernelEvents } from "./events.ts";
 import { close, openNetlink, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
@@ -15,8 +14,8 @@ import {
   RTM_DELNEIGH,
   RTM_NEWADDR,
 } from "./netlink-addresses.ts";
-import { decodeAttributes, textOf } from "./netlink-codec.ts";
 import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./netlink-links.ts";
+import { NFT_GROUPS, nftDecoder } from "./netlink-nft-events.ts";
 import { decodeParameters, RTM_NEWNETCONF } from "./netlink-parameters.ts";
 import { PeerEvents } from "./netlink-peer-events.ts";
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./netlink-routes.ts";
@@ -27,23 +26,14 @@ import type { OwnPorts } from "./own-ports.ts";
 
 type Listener = (event: KernelEvent) => void;
 /** Events out of one message; a decoder may remember what it saw for the message that ends a transaction. */
-type Decoder = (message: NetlinkMessage) => KernelEvent | undefined;
+type Decoder = (message: NetlinkMessage) => readonly KernelEvent[];
 
 const SOL_NETLINK = 270;
 const ADD_MEMBERSHIP = 1;
 /** RTNLGRP_* LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, IPV4_NETCONF, IPV6_NETCONF. */
 const ROUTE_GROUPS = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25];
-/** NFNLGRP_NFTABLES. */
-const NFT_GROUPS = [7];
 /** 6000 route events while the event loop was blocked fitted. */
 const BUFFER_BYTES = 4 << 20;
-
-const NFT_NEWGEN = (10 << 8) | 15;
-const NFGENMSG_BYTES = 4;
-/** The first attribute of every nftables object but NEWGEN is its table. */
-const NFTA_TABLE = 1;
-const GEN_PROC_PID = 2;
-const GEN_PROC_NAME = 3;
 
 /** Events of one namespace. The sockets are open while somebody listens. */
 export class NetlinkEvents implements KernelEvents {
@@ -85,7 +75,7 @@ export class NetlinkEvents implements KernelEvents {
         this.netnsFd,
         NETLINK_ROUTE,
         ROUTE_GROUPS,
-        this.skippingOwn(NETLINK_ROUTE, decodeRouteEvent),
+        this.skippingOwn(NETLINK_ROUTE, routeDecoder),
         emit,
       ),
       new EventSocket(
@@ -107,7 +97,7 @@ export class NetlinkEvents implements KernelEvents {
   }
 
   private skippingOwn(protocol: number, decode: Decoder): Decoder {
-    return (message) => (this.own.has(protocol, message.port) ? undefined : decode(message));
+    return (message) => (this.own.has(protocol, message.port) ? [] : decode(message));
   }
 }
 
@@ -134,8 +124,7 @@ class EventSocket {
       const bytes = this.receive();
       if (bytes === undefined) return;
       for (const message of bytes === "lost" ? [] : parseMessages(bytes)) {
-        const event = this.decode(message);
-        if (event !== undefined && !this.closed) this.emit(event);
+        for (const event of this.decode(message)) if (!this.closed) this.emit(event);
       }
       if (bytes === "lost") this.emit({ kind: "lost" });
     }
@@ -159,6 +148,11 @@ class EventSocket {
 }
 
 const SET_TYPES: ReadonlySet<number> = new Set([RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWRULE]);
+
+function routeDecoder(message: NetlinkMessage): readonly KernelEvent[] {
+  const event = decodeRouteEvent(message);
+  return event === undefined ? [] : [event];
+}
 
 function decodeRouteEvent({ type, data }: NetlinkMessage): KernelEvent | undefined {
   const change = SET_TYPES.has(type) ? "set" : "gone";
@@ -191,25 +185,4 @@ function decodeRouteEvent({ type, data }: NetlinkMessage): KernelEvent | undefin
     default:
       return undefined;
   }
-}
-
-/** One event per transaction that touched our table: NEWGEN comes after what it changed. */
-function nftDecoder(): Decoder {
-  let touched = false;
-  return ({ type, data }) => {
-    const attributes = decodeAttributes(data, NFGENMSG_BYTES);
-    if (type !== NFT_NEWGEN) {
-      touched ||= textOf(attributes, NFTA_TABLE) === NFT_TABLE;
-      return undefined;
-    }
-    if (!touched) return undefined;
-    touched = false;
-    const processId = attributes.get(GEN_PROC_PID)?.readUInt32BE();
-    const processName = textOf(attributes, GEN_PROC_NAME);
-    return {
-      kind: "nft",
-      ...(processId !== undefined && { processId }),
-      ...(processName !== undefined && { processName }),
-    };
-  };
 }

@@ -2,16 +2,17 @@
  * Makes the host's network what the plan says, in the plan's order, and writes nothing where it is so already. Wanted and
  * actual are compared in the kernel's own form. Only routes and rules of our protocol are ever removed.
  */
-import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX } from "../../common/constants.ts";
+import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX, UPLINK_GROUP } from "../../common/constants.ts";
 import { Cidr } from "../../common/ip.ts";
 import type { LinkAddress } from "../../common/kernel/addresses.ts";
+import type { Link } from "../../common/kernel/links.ts";
 import type { NetworkStack } from "../../common/kernel/netns.ts";
 import { isSameRoute, type Route } from "../../common/kernel/routes.ts";
 import { isSameRule, type Rule } from "../../common/kernel/rules.ts";
 import type { Xtables } from "../../common/kernel/xtables.ts";
 import { applyNft, type NftDoors } from "./apply-nft.ts";
 import type { BeforeBook } from "./before.ts";
-import { ensureForwardAccepts } from "./forward-accepts.ts";
+import { applyForwardAccepts } from "./forward-accepts.ts";
 import type { HostNetworkPlan, WantedLink } from "./plan.ts";
 import { tableOf } from "./uplinks.ts";
 
@@ -30,7 +31,7 @@ export async function applyHostNetwork(
   doors: HostNetworkDoors,
   wanted: HostNetworkPlan,
 ): Promise<readonly string[]> {
-  const written = [
+  return [
     ...applySysctls(doors, wanted),
     ...wanted.links.flatMap((link) => applyLink(doors, link)),
     ...wanted.ownedLinks.flatMap((linkIndex) => clearOwned(doors.host, linkIndex, wanted)),
@@ -39,11 +40,8 @@ export async function applyHostNetwork(
     ...applyRoutes(doors.host, wanted),
     ...applyRules(doors.host, wanted),
     ...(await applyNft(doors, wanted.nft)),
+    ...(await applyForwardAccepts(doors.xtables, wanted.forwardAccepts)),
   ];
-  for (const chain of await ensureForwardAccepts(doors.xtables, wanted.forwardAccepts)) {
-    written.push(`xtables: FORWARD of ${chain.backend} IPv${chain.family}`);
-  }
-  return written;
 }
 
 function applySysctls({ host, before }: HostNetworkDoors, wanted: HostNetworkPlan): string[] {
@@ -63,13 +61,16 @@ function applyLink({ host, before }: HostNetworkDoors, wanted: WantedLink): stri
   const link = host.links.find(wanted.index);
   // it went meanwhile: its event starts another look
   if (link === undefined) return [];
-  const isRight =
-    link.up && link.group === wanted.group && (wanted.alias === undefined || link.alias === wanted.alias);
-  if (isRight) return [];
+  if (isUplinkLink(link, wanted.alias)) return [];
   const { group, up, alias } = wanted;
   before.link(link);
   host.links.change(wanted.index, { group, up, ...(alias === undefined ? {} : { alias }) });
   return [`link: ${wanted.name}`];
+}
+
+/** True for a link that is up and marked as an uplink's. */
+export function isUplinkLink(link: Link, alias: string | undefined): boolean {
+  return link.up && link.group === UPLINK_GROUP && (alias === undefined || link.alias === alias);
 }
 
 function applyAddress(host: NetworkStack, wanted: LinkAddress): string[] {
@@ -95,7 +96,7 @@ function clearOwned(host: NetworkStack, linkIndex: number, wanted: HostNetworkPl
   for (const address of addresses) host.addresses.remove(address);
   const routes = ([4, 6] as const)
     .flatMap((family) => host.routes.list({ family, table: MAIN_TABLE }))
-    .filter((route) => route.linkIndex === linkIndex && !isLinkScoped(route));
+    .filter((route) => route.linkIndex === linkIndex && !isKernelsOwn(route.destination));
   for (const route of routes) host.routes.remove(route);
   return [
     ...addresses.map(({ address }) => `address: no ${address}`),
@@ -103,8 +104,8 @@ function clearOwned(host: NetworkStack, linkIndex: number, wanted: HostNetworkPl
   ];
 }
 
-/** The kernel's own of every IPv6 link, which discovery needs. */
-function isLinkScoped({ destination }: Route): boolean {
+/** True for what the kernel routes by every IPv6 link, and discovery needs. */
+export function isKernelsOwn(destination: Cidr): boolean {
   return LINK_LOCAL.contains(destination) || MULTICAST.contains(destination);
 }
 

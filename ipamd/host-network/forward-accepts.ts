@@ -17,18 +17,15 @@ export const FORWARD_ACCEPTS: readonly string[] = [
 ];
 
 /**
- * Makes the accepts the first rules of every FORWARD chain in use that are not jumps of kube-proxy. Repeatable; gives the
- * chains it had to write to. Throws KernelError.
+ * Makes the accepts the first rules of every FORWARD chain in use that are not jumps of kube-proxy. Repeatable; gives a line for
+ * each chain it had to write to. Throws KernelError.
  */
-export async function ensureForwardAccepts(
-  xtables: Xtables,
-  families: readonly Family[],
-): Promise<XtablesChain[]> {
-  const written: XtablesChain[] = [];
+export async function applyForwardAccepts(xtables: Xtables, families: readonly Family[]): Promise<string[]> {
+  const written: string[] = [];
   for (const family of families) {
     for (const backend of await xtables.backends(family)) {
-      const chain = { backend, family };
-      if (await ensureIn(xtables, chain)) written.push(chain);
+      if (await ensureIn(xtables, { backend, family }))
+        written.push(`xtables: FORWARD of ${backend} IPv${family}`);
     }
   }
   return written;

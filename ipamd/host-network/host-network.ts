@@ -18,6 +18,8 @@ export interface HostNetwork {
    * it wrote, for people, and a second call writes nothing. Throws KernelError.
    */
   apply(wanted: () => HostWanted, genuine: () => readonly NftElement[]): Promise<readonly string[]>;
+  /** As apply(), of the FORWARD accepts alone: cheap. Does nothing before the first whole apply. */
+  applyForward(): Promise<readonly string[]>;
   /** The network's CIDRs as the nft table remembers them, for a start without the cloud. Empty when there is no table. */
   rememberedCidrs(): Promise<readonly Cidr[]>;
 }

@@ -8,6 +8,7 @@ import type { Settings } from "../settings.ts";
 import { formatUplinkAlias } from "../uplink.ts";
 import { applyHostNetwork, type HostNetworkDoors } from "./apply.ts";
 import type { BeforeBook } from "./before.ts";
+import { applyForwardAccepts } from "./forward-accepts.ts";
 import type { HostNetwork, HostWanted } from "./host-network.ts";
 import { setElements } from "./nft-compare.ts";
 import { type HostNetworkPlan, planHostNetwork } from "./plan.ts";
@@ -25,6 +26,7 @@ export class KernelHostNetwork implements HostNetwork {
   private readonly parts: KernelHostNetworkParts;
   private readonly preview = remembering(previewNft);
   private last: Promise<unknown> = Promise.resolve();
+  private isApplied = false;
 
   constructor(parts: KernelHostNetworkParts) {
     this.parts = parts;
@@ -32,14 +34,25 @@ export class KernelHostNetwork implements HostNetwork {
 
   apply(wanted: () => HostWanted, genuine: () => readonly NftElement[]): Promise<readonly string[]> {
     // what is wanted is asked when the turn comes: an older wish must not undo a newer one
-    const turn = this.last.then(() => this.applyNow(wanted, genuine));
-    this.last = turn.catch(() => undefined);
-    return turn;
+    return this.inTurn(() => this.applyNow(wanted, genuine));
+  }
+
+  applyForward(): Promise<readonly string[]> {
+    return this.inTurn(async () => {
+      const { xtables, settings } = this.parts;
+      return this.tell(this.isApplied ? await applyForwardAccepts(xtables, settings.families) : []);
+    });
   }
 
   async rememberedCidrs(): Promise<readonly Cidr[]> {
     const listing = await this.parts.kernel.nft.read();
     return listing === undefined ? [] : setElements(listing, "inside4").map((text) => Cidr.parse(text));
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.last.then(work);
+    this.last = turn.catch(() => undefined);
+    return turn;
   }
 
   private async applyNow(
@@ -49,12 +62,16 @@ export class KernelHostNetwork implements HostNetwork {
     const now = wanted();
     // without the primary there is nothing to route by yet
     if (!now.uplinks.some(({ isPrimary }) => isPrimary)) return [];
-    const { kernel, xtables, settings, before, log } = this.parts;
+    const { kernel, xtables, settings, before } = this.parts;
     const { host, nft } = kernel;
     const units = () => unitElements(wanted());
     const doors: HostNetworkDoors = { host, nft, xtables, before, preview: this.preview, genuine, units };
-    const written = await applyHostNetwork(doors, hostNetworkPlan(now, settings));
-    if (written.length > 0) log.info({ written }, "host network changed");
+    this.isApplied = true;
+    return this.tell(await applyHostNetwork(doors, hostNetworkPlan(now, settings)));
+  }
+
+  private tell(written: readonly string[]): readonly string[] {
+    if (written.length > 0) this.parts.log.info({ written }, "host network changed");
     return written;
   }
 }

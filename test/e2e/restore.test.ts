@@ -152,6 +152,8 @@ function flushRules(): void {
 
 const ip = (...lines: string[]) => ipBatch(netns, lines);
 const nft = (...words: string[]) => void runIn(netns, ["nft", words.join(" ")]);
+const iptables = (words: string) => void runIn(netns, ["iptables-nft", ...words.split(" ")]);
+const ip6tables = (words: string) => void runIn(netns, ["ip6tables-nft", ...words.split(" ")]);
 const sysctl = (setting: string) => void runIn(netns, ["sysctl", "-qw", setting]);
 const flushTables = (...tables: number[]) => {
   for (const family of [4, 6] as const)
@@ -221,6 +223,22 @@ const DAMAGES: readonly { readonly name: string; readonly damage: () => void }[]
       ip("address add 192.0.2.99/24 dev eth1", "route add default via 10.0.0.1 dev eth1 metric 512 onlink");
       flushTables(4102);
     },
+  },
+  { name: "the flushed FORWARD chain of IPv4", damage: () => iptables("-F FORWARD") },
+  { name: "the flushed FORWARD chain of IPv6", damage: () => ip6tables("-F FORWARD") },
+  { name: "one removed accept of IPv4", damage: () => iptables("-D FORWARD 1") },
+  { name: "one removed accept of IPv6", damage: () => ip6tables("-D FORWARD 3") },
+  {
+    name: "accepts that docker's restart has put its own rules before",
+    damage: () => {
+      iptables("-I FORWARD -m mark --mark 0x8000/0x8000 -j DROP");
+      ip6tables("-I FORWARD -m mark --mark 0x8000/0x8000 -j DROP");
+    },
+  },
+  { name: "the deleted filter table", damage: () => nft("delete table ip filter") },
+  {
+    name: "a default route that has taken the place of an uplink's",
+    damage: () => ip("route replace default via 10.0.0.1 dev eth1 table 4102 onlink"),
   },
   { name: "rp_filter of an uplink", damage: () => sysctl("net.ipv4.conf.eth1.rp_filter=1") },
   { name: "forwarding of IPv4", damage: () => sysctl("net.ipv4.ip_forward=0") },

@@ -148,6 +148,52 @@ describe("NetlinkEvents", () => {
     expect(seen).toEqual([{ kind: "nft", processName: "nft", processId: expect.any(Number) }]);
   });
 
+  it.each([
+    { family: 4, program: "iptables-nft", table: "ip filter" },
+    { family: 6, program: "ip6tables-nft", table: "ip6 filter" },
+  ])(
+    "tells of $program's changes of FORWARD, once per transaction, and of nothing else",
+    async ({ family, program, table }) => {
+      const seen = await watch(
+        () => {
+          host.exec(`${program} -A FORWARD -j ACCEPT`);
+          host.exec(`${program} -A FORWARD -j DROP`);
+          host.exec(`${program} -F FORWARD`);
+          host.exec(`${program} -A FORWARD -j ACCEPT`);
+          host.exec(`${program} -D FORWARD 1`);
+          host.exec(`nft delete table ${table}`);
+          host.exec(`${program} -P FORWARD DROP`);
+          host.exec(`${program} -A INPUT -j ACCEPT`);
+          host.exec(`${program} -N KUBE-FORWARD`);
+          host.exec(`${program} -A KUBE-FORWARD -j ACCEPT`);
+          host.exec(`${program} -F KUBE-FORWARD`);
+          host.exec(`${program} -t mangle -A FORWARD -j ACCEPT`);
+          host.exec("nft add table inet causeway");
+        },
+        ({ kind }) => kind === "nft",
+      );
+      const event = { kind: "forward", families: [family], processId: expect.any(Number) };
+      const byProgram = { ...event, processName: expect.stringMatching("tables") };
+      const byNft = { ...event, processName: "nft" };
+      const told = seen.filter(({ kind }) => kind === "forward");
+      expect(told).toEqual([byProgram, byProgram, byProgram, byProgram, byProgram, byNft]);
+    },
+  );
+
+  it("tells of our table and of FORWARD when one transaction takes both", async () => {
+    await kernel.nft.load(testTable);
+    host.exec("iptables-nft -A FORWARD -j ACCEPT");
+    host.exec("ip6tables-nft -A FORWARD -j ACCEPT");
+    const seen = await watch(
+      () => host.exec("nft flush ruleset"),
+      ({ kind }) => kind === "forward",
+    );
+    expect(seen).toEqual([
+      expect.objectContaining({ kind: "nft", processName: "nft" }),
+      expect.objectContaining({ kind: "forward", families: expect.arrayContaining([4, 6]) }),
+    ]);
+  });
+
   it("says that events were lost, and goes on after that", async () => {
     const batch = `/run/${host.name}.batch`;
     const route = (number: number) => `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`;

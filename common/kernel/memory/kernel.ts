@@ -1,5 +1,5 @@
 import type { MacAddress } from "../../ids.ts";
-import type { IpAddress } from "../../ip.ts";
+import type { Family, IpAddress } from "../../ip.ts";
 import { KernelError } from "../errors.ts";
 import type { KernelEvent, KernelEvents } from "../events.ts";
 import type { Kernel, SlowKernel } from "../kernel.ts";
@@ -102,6 +102,14 @@ export class MemoryKernel implements Kernel {
   /** Tells watchers that events were lost. */
   loseEvents(): void {
     this.asOther(() => this.report({ kind: "lost" }));
+  }
+
+  /** Tells watchers that another process changed rules of xtables FORWARD chains, which are not part of this fake. */
+  touchForward(families: readonly Family[]): void {
+    this.asOther(() => this.report({ kind: "forward", families, ...this.stranger }), {
+      processId: 4242,
+      processName: "iptables",
+    });
   }
 
   /** The host's links, addresses, neighbours, routes and rules as `ip` lines, then nft elements. */
