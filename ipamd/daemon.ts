@@ -5,7 +5,6 @@
 import path from "node:path";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import { DyingLinks } from "../cni/dying-links.ts";
-import { parseLeaseAlias } from "../cni/lease-alias.ts";
 import { podLink } from "../cni/pod-link.ts";
 import { planPodNetwork } from "../cni/pod-network.ts";
 import { readPodsState, repair } from "../cni/repair.ts";
@@ -22,9 +21,9 @@ import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Config } from "./config.ts";
+import { knowDamage } from "./damage.ts";
 import { DelQueue } from "./del-queue.ts";
-import { Guard, type ParameterEvent } from "./guard.ts";
-import { isUplinkLink } from "./host-network/apply.ts";
+import { Guard } from "./guard.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
 import { podRules } from "./host-network/plan.ts";
 import type { HostSurvey } from "./host-network/survey.ts";
@@ -41,7 +40,6 @@ import { Reconciler } from "./reconcile.ts";
 import { type Recovered, readKernel, recover } from "./recovery.ts";
 import { CniServer, type Served } from "./server.ts";
 import type { Settings } from "./settings.ts";
-import { formatUplinkAlias } from "./uplink.ts";
 import { Uplinks } from "./uplinks.ts";
 import { bootClockMs, buildVerbs, type VerbDeps } from "./verbs.ts";
 
@@ -61,8 +59,6 @@ export type DaemonDeps = {
 
 /** How long a stop waits for running ADDs and DELs. */
 const STOP_DEADLINE_MS = 5_000;
-/** rp_filter of uplinks. */
-const LOOSE = 2;
 
 export class Daemon {
   private readonly deps: DaemonDeps;
@@ -287,15 +283,9 @@ export class Daemon {
     }
   }
 
-  private isWrongParameter({ scope, family, linkIndex, rpFilter, forwarding }: ParameterEvent): boolean {
-    if (scope === "all") return forwarding === false && this.deps.settings.families.includes(family);
-    const isUplink = this.uplinks.list().some((uplink) => uplink.linkIndex === linkIndex);
-    return isUplink && rpFilter !== undefined && rpFilter !== LOOSE;
-  }
-
   private buildGuard(): Guard {
-    const { kernel, clock, log, metrics } = this.deps;
-    const { uplinks, reconciler } = this;
+    const { kernel, clock, log, metrics, settings, hostNetwork } = this.deps;
+    const { uplinks, book, pool, reconciler } = this;
     const arrivals = new Arrivals({
       uplinks,
       hasLink: (index) => kernel.host.links.find(index) !== undefined,
@@ -316,33 +306,17 @@ export class Daemon {
       repairs: {
         everything: () => this.restoreEverything(),
         podLink: (name) => {
-          const lease = this.book.findByLink(name);
+          const lease = book.findByLink(name);
           return lease === undefined ? [] : repair(kernel, lease);
         },
         podLinkGone: (name) => this.podLinkGone(name),
-        forwardAccepts: () => this.deps.hostNetwork.applyForward(),
+        forwardAccepts: () => hostNetwork.applyForward(),
         otherLink: (change, link) => {
           const arrival = arrivals.notice(change, link);
-          if (arrival === "expected") this.reconciler.kickFresh();
-          else if (arrival === "unknown") this.reconciler.kickFreshLater();
+          if (arrival === "expected") reconciler.kickFresh();
+          else if (arrival === "unknown") reconciler.kickFreshLater();
         },
-        roleOf: (link) => {
-          if (this.book.findByLink(link.name) !== undefined) return "pod";
-          return this.uplinks.byLink(link) === undefined ? undefined : "uplink";
-        },
-        isSecondary: (index) =>
-          this.uplinks.list().some(({ linkIndex, isPrimary }) => linkIndex === index && !isPrimary),
-        isWrongParameter: (event) => this.isWrongParameter(event),
-        isOfPool: (address) => this.pool.slotOf(address) !== undefined,
-        isDamaged: (link) => {
-          const uplink = this.uplinks.byLink(link);
-          if (uplink !== undefined) return !isUplinkLink(link, formatUplinkAlias(uplink));
-          const lease = this.book.findByLink(link.name);
-          // the kernel tells of a link's birth late: down and without an alias is how it was then
-          if (lease === undefined || link.alias === undefined) return false;
-          if (parseLeaseAlias(link.alias) === undefined) return true;
-          return !link.up || link.mac !== podLink(lease.attachment).hostMac;
-        },
+        ...knowDamage({ uplinks, book, pool, families: settings.families }),
       },
     });
   }

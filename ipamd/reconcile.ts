@@ -2,7 +2,6 @@
  * Keeps the pool as the plan wants it: observe the cloud, adopt what it says, plan, act, record. One pass at a time; a pass is started by
  * demand, by a new link, or by time. When the cloud does not answer, nothing is changed and held addresses go on being given.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import { DEFAULT_POOL, type InterfaceId, type SubnetId } from "../common/ids.ts";
@@ -240,7 +239,7 @@ export class Reconciler {
       this.wake = undefined;
     }
     if (this.failures === 0 || !this.kicked)
-      return void (await delay(COALESCE_MS, undefined, { signal }).catch(() => undefined));
+      return void (await this.deps.clock.sleep(COALESCE_MS, signal).catch(() => undefined));
     // demand does not shorten the wait after a failure below its first step
     await this.deps.clock.sleep(RETRY_MS.first, signal).catch(() => undefined);
   }

@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { noFaultPoints } from "../common/fault-points.ts";
+import { MemoryKernel } from "../common/kernel/memory/kernel.ts";
+import { memoryLogger } from "../common/log.ts";
+import { SteppedClock } from "../common/stepped-clock.ts";
+import { FakeCloud } from "../providers/fake/cloud.ts";
+import { FakeNetwork } from "../providers/fake/provider.ts";
+import { testTable } from "../test/conformance/nft-table.ts";
+import { Adoption } from "./adopt.ts";
+import type { HostNetwork } from "./host-network/host-network.ts";
+import { Journal } from "./journal.ts";
+import { LeaseBook } from "./lease-book.ts";
+import { Pool } from "./pool.ts";
+import { Reconciler } from "./reconcile.ts";
+import { Uplinks } from "./uplinks.ts";
+
+/** The host's rules and tables have tests of their own. */
+const nothingToWrite: HostNetwork = {
+  apply: async () => [],
+  applyForward: async () => [],
+  rememberedCidrs: async () => [],
+};
+/** For what is asked for at once. */
+const MOMENT_MS = 200;
+
+let clock: SteppedClock;
+let cloud: FakeCloud;
+let reconciler: Reconciler;
+let stopping: AbortController;
+let running: Promise<void>;
+
+/** A node whose pool is full, and that has asked the cloud a while ago. */
+beforeEach(async () => {
+  clock = new SteppedClock();
+  stopping = new AbortController();
+  cloud = new FakeCloud({ clock });
+  const instance = cloud.launch();
+  const kernel = new MemoryKernel();
+  await kernel.nft.load(testTable);
+  kernel.hostNamespace.addLink({
+    name: "eth0",
+    mac: instance.primaryMac,
+    mtuBytes: 9001,
+    up: true,
+    group: 0,
+  });
+  reconciler = build(kernel, new FakeNetwork(cloud, instance));
+  running = reconciler.run(stopping.signal);
+  await clock.advance(10_000);
+});
+
+afterEach(async () => {
+  stopping.abort();
+  await clock.settle();
+  await running;
+});
+
+function build(kernel: MemoryKernel, network: FakeNetwork): Reconciler {
+  const [pool, uplinks, { log }] = [new Pool(), new Uplinks(kernel.host), memoryLogger()];
+  const journal = new Journal(kernel, noFaultPoints);
+  const book = new LeaseBook({
+    pool,
+    journal,
+    clock,
+    log,
+    families: [4],
+    cooldownMs: () => 30_000,
+    uplink: (slot) => uplinks.get(slot),
+    podMtuBytes: () => undefined,
+    forgetConnections: async () => undefined,
+    demandChanged: () => undefined,
+    limit: () => undefined,
+  });
+  const hostNetwork = nothingToWrite;
+  const adoption = new Adoption({
+    kernel,
+    hostNetwork,
+    uplinks,
+    pool,
+    journal,
+    book: () => book,
+    clock,
+    log,
+  });
+  const waiting = () => 0;
+  const passed = () => undefined;
+  return new Reconciler({ network, adoption, pool, uplinks, waiting, passed, families: [4], clock, log });
+}
+
+const described = () => cloud.calls.get("describe") ?? 0;
+
+describe("Reconciler", () => {
+  it("kickFresh() asks the cloud at once", async () => {
+    const before = described();
+    reconciler.kickFresh();
+    await clock.advance(MOMENT_MS);
+    expect(described()).toBe(before + 1);
+  });
+
+  it("kickFresh() while the cloud is answering asks it again, as that answer may be too old", async () => {
+    cloud.delayMs = 1_000;
+    const before = described();
+    reconciler.kickFresh();
+    await clock.advance(MOMENT_MS);
+    expect(described()).toBe(before + 1);
+    reconciler.kickFresh();
+    await clock.advance(10_000);
+    expect(described()).toBe(before + 2);
+  });
+
+  it("kickFreshLater() asks at once when the cloud was not asked lately", async () => {
+    const before = described();
+    reconciler.kickFreshLater();
+    await clock.advance(MOMENT_MS);
+    expect(described()).toBe(before + 1);
+  });
+
+  it("kickFreshLater() again and again asks once in 5 s, and once after the last time", async () => {
+    const before = described();
+    for (let passed = 0; passed < 20_000; passed += 100) {
+      reconciler.kickFreshLater();
+      await clock.advance(100);
+    }
+    expect(described() - before).toBeLessThanOrEqual(5);
+    const meanwhile = described();
+    await clock.advance(30_000);
+    expect(described()).toBe(meanwhile + 1);
+  });
+
+  it("kick() asks the cloud nothing", async () => {
+    const before = described();
+    for (let passed = 0; passed < 20_000; passed += 100) {
+      reconciler.kick();
+      await clock.advance(100);
+    }
+    expect(described()).toBe(before);
+  });
+});
