@@ -80,7 +80,9 @@ export class PodEnds {
     const name = host.links.find(peerIndex)?.name;
     const lease = name === undefined ? undefined : this.deps.leaseOf(name);
     if (lease === undefined) return [];
-    const isKnown = host.neighbours.list(peerIndex).some((neighbour) => neighbour.mac === mac);
-    return isKnown ? [] : [lease];
+    const entries = host.neighbours.list(peerIndex);
+    // a link that was set down has none, and is the guard's to repair and to tell of
+    const isOther = entries.length > 0 && !entries.some((neighbour) => neighbour.mac === mac);
+    return isOther ? [lease] : [];
   }
 }
