@@ -17,3 +17,31 @@ describe("CAUSEWAY_ADD_WAIT_MS", () => {
     expect(() => readConfig({ CAUSEWAY_ADD_WAIT_MS: value })).toThrow(`CAUSEWAY_ADD_WAIT_MS=${value} is not`);
   });
 });
+
+describe("CAUSEWAY_CHAIN", () => {
+  it.each([
+    ["", ["portmap", "bandwidth"]],
+    ["none", []],
+    ["bandwidth", ["bandwidth"]],
+    ["bandwidth, portmap", ["bandwidth", "portmap"]],
+  ])("%j is %j", (value, chain) => {
+    expect(readConfig({ CAUSEWAY_CHAIN: value }).chain).toEqual(chain);
+  });
+
+  it.each(["portmap,tuning", "portmap,portmap", "portmap,", "none,portmap"])(
+    "refuses %s by name and value, and says what is accepted",
+    (value) => {
+      const words = `CAUSEWAY_CHAIN=${value} is not none, nor each at most once of portmap, bandwidth`;
+      expect(() => readConfig({ CAUSEWAY_CHAIN: value })).toThrow(words);
+    },
+  );
+});
+
+describe("CAUSEWAY_PLUGIN_DIR", () => {
+  it("is the runtime's by default, and refused when it is not absolute", () => {
+    expect(readConfig({}).pluginDir).toBe("/opt/cni/bin");
+    expect(() => readConfig({ CAUSEWAY_PLUGIN_DIR: "bin" })).toThrow(
+      "CAUSEWAY_PLUGIN_DIR=bin is not an absolute path",
+    );
+  });
+});

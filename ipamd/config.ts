@@ -5,6 +5,7 @@
 import path from "node:path";
 import { LOG_LEVELS, type LogLevel } from "../common/log.ts";
 import { CLOUD_NAMES, type CloudName } from "../providers/registry.ts";
+import { CHAINED_NAMES, type ChainedName } from "./chain.ts";
 
 export type Config = {
   readonly cloud: CloudName;
@@ -14,6 +15,10 @@ export type Config = {
   readonly socketPath: string;
   /** Where the conflist goes; undefined writes none. */
   readonly conflistDir: string | undefined;
+  /** Where the runtime's plugins are. */
+  readonly pluginDir: string;
+  /** The plugins behind ours in the conflist, in order. */
+  readonly chain: readonly ChainedName[];
   /** Loopback address and port of /healthz, /livez, /metrics and /pool. */
   readonly inspect: { readonly host: string; readonly port: number };
   /** How long an ADD may take from its plugin's start, in milliseconds. */
@@ -62,6 +67,17 @@ export const CONFIG_VARIABLES: readonly ConfigVariable[] = [
     name: "CAUSEWAY_CONFLIST_DIR",
     fallback: "/etc/cni/net.d",
     meaning: "Where `10-causeway.conflist` is written once pods can be served; `none` writes none.",
+  },
+  {
+    name: "CAUSEWAY_PLUGIN_DIR",
+    fallback: "/opt/cni/bin",
+    meaning:
+      "The runtime's folder of plugins, as the daemon sees it; those of the chain are looked for there.",
+  },
+  {
+    name: "CAUSEWAY_CHAIN",
+    fallback: "portmap,bandwidth",
+    meaning: `The plugins behind ours in the conflist, in order, of ${CHAINED_NAMES.join(", ")}; \`none\` for none. Host ports need \`portmap\`, limits \`bandwidth\`. One that is missing is left out, and a problem.`,
   },
   {
     name: "CAUSEWAY_INSPECT",
@@ -131,6 +147,8 @@ export function readConfig(environment: Environment = process.env): Config {
     ),
     socketPath: socketPath(text("CAUSEWAY_SOCKET"), problems),
     conflistDir: text("CAUSEWAY_CONFLIST_DIR") === "none" ? undefined : text("CAUSEWAY_CONFLIST_DIR"),
+    pluginDir: absolutePath(text("CAUSEWAY_PLUGIN_DIR"), "CAUSEWAY_PLUGIN_DIR", problems),
+    chain: chainOf(text("CAUSEWAY_CHAIN"), problems),
     inspect: listenAddress(text("CAUSEWAY_INSPECT"), problems),
     addWaitMs: milliseconds(text("CAUSEWAY_ADD_WAIT_MS"), problems),
     logLevel: oneOf("CAUSEWAY_LOG_LEVEL", LOG_LEVELS),
@@ -151,9 +169,25 @@ function matching(value: string, pattern: RegExp, name: string, problems: string
   return value;
 }
 
+function absolutePath(value: string, name: string, problems: string[]): string {
+  if (!path.isAbsolute(value)) problems.push(`${name}=${value} is not an absolute path`);
+  return value;
+}
+
+function chainOf(value: string, problems: string[]): ChainedName[] {
+  if (value === "none") return [];
+  const names = value.split(",").map((name) => name.trim());
+  const known = CHAINED_NAMES.filter((name) => names.includes(name));
+  if (known.length !== names.length)
+    problems.push(
+      `CAUSEWAY_CHAIN=${value} is not none, nor each at most once of ${CHAINED_NAMES.join(", ")}`,
+    );
+  return known.sort((a, b) => names.indexOf(a) - names.indexOf(b));
+}
+
 /** sun_path holds 108 bytes with its NUL (linux/un.h). */
 function socketPath(value: string, problems: string[]): string {
-  if (!path.isAbsolute(value)) problems.push(`CAUSEWAY_SOCKET=${value} is not an absolute path`);
+  absolutePath(value, "CAUSEWAY_SOCKET", problems);
   if (Buffer.byteLength(value) > 107) {
     problems.push(
       `CAUSEWAY_SOCKET=${value} has ${Buffer.byteLength(value)} bytes; a socket's path has at most 107`,

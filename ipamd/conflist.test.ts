@@ -32,6 +32,17 @@ describe("writeConflist()", () => {
     expect(readdirSync(folder.path)).toEqual([CONFLIST_NAME]);
   });
 
+  it("names the chain's plugins behind ours, and is written anew when they change", async () => {
+    using folder = temporaryFolder();
+    const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
+    const options = { folder: folder.path, bootId: "b1" };
+    await writeConflist(options, VERSIONS);
+    expect(await writeConflist({ ...options, chained: [portmap] }, VERSIONS)).toBe(true);
+    expect(await writeConflist({ ...options, chained: [portmap] }, VERSIONS)).toBe(false);
+    const list = JSON.parse(readFileSync(join(folder.path, CONFLIST_NAME), "utf8"));
+    expect(list.plugins).toEqual([{ type: "causeway" }, portmap]);
+  });
+
   it("leaves a list alone that is there word for word, and replaces one that is not", async () => {
     using folder = temporaryFolder();
     const options = { folder: folder.path, bootId: "b1" };

@@ -12,9 +12,9 @@ export const NETWORK = "causeway";
 /** CIS Kubernetes Benchmark 1.11, 1.1.9: 600 or stricter for CNI files. */
 const MODE = 0o600;
 /** What runtimes older than CNI 1.1 look at; newer ones choose from `cniVersions`. */
-const COMMON_VERSION = "1.0.0";
+export const COMMON_VERSION = "1.0.0";
 /** Offered from here on: every runtime in support knows it, and it is the first with CHECK. */
-const OLDEST_OFFERED = "0.4.0";
+export const OLDEST_OFFERED = "0.4.0";
 
 export type ConflistOptions = {
   /** The runtime's folder, usually /etc/cni/net.d; made when it is missing. */
@@ -22,6 +22,9 @@ export type ConflistOptions = {
   /** /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
 };
+
+/** One plugin of a list, as the specification has it; `type` is its executable's name. */
+export type PluginConf = { readonly type: string; readonly [key: string]: unknown };
 
 /** Removes a list that an earlier boot has left, or that cannot be read as ours. Call it at start. Repeatable; true when one was removed. */
 export async function removeStaleConflist({ folder, bootId }: ConflistOptions): Promise<boolean> {
@@ -34,15 +37,15 @@ export async function removeStaleConflist({ folder, bootId }: ConflistOptions): 
 }
 
 /**
- * Writes the list for the versions that the plugin supports (oldest first). Call it once the daemon serves. Repeatable; false when it was
+ * Writes the list for the versions that all its plugins support (oldest first); `chained` are those behind ours, by default none. Call it once the daemon serves. Repeatable; false when it was
  * there already, word for word. Throws the system's error, or `file-not-kept`.
  */
 export async function writeConflist(
-  { folder, bootId }: ConflistOptions,
+  { folder, bootId, chained = [] }: ConflistOptions & { readonly chained?: readonly PluginConf[] },
   supportedVersions: readonly string[],
 ): Promise<boolean> {
   const path = join(folder, CONFLIST_NAME);
-  const text = printConflist(bootId, supportedVersions);
+  const text = printConflist(bootId, supportedVersions, chained);
   if ((await readOrNothing(path)) === text) return false;
   await mkdir(folder, { recursive: true });
   await writeFileAtomically(path, text, { mode: MODE });
@@ -50,13 +53,17 @@ export async function writeConflist(
 }
 
 /** Runtimes ignore keys that they do not know: `causewayBoot` is ours. */
-function printConflist(bootId: string, supportedVersions: readonly string[]): string {
+function printConflist(
+  bootId: string,
+  supportedVersions: readonly string[],
+  chained: readonly PluginConf[],
+): string {
   const list = {
     cniVersion: COMMON_VERSION,
     cniVersions: supportedVersions.slice(supportedVersions.indexOf(OLDEST_OFFERED)),
     name: NETWORK,
     causewayBoot: bootId,
-    plugins: [{ type: "causeway" }],
+    plugins: [{ type: "causeway" }, ...chained],
   };
   return `${JSON.stringify(list, undefined, 2)}\n`;
 }

@@ -12,6 +12,7 @@ import type { Clock } from "../common/clock.ts";
 import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import { ignoring } from "../common/kernel/errors.ts";
+import { listFirewall } from "../common/kernel/firewall-listing.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
 import type { Logger } from "../common/log.ts";
@@ -20,6 +21,7 @@ import { CloudError } from "../providers/errors.ts";
 import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
 import { Arrivals } from "./arrivals.ts";
+import { Chain } from "./chain.ts";
 import type { Config } from "./config.ts";
 import { knowDamage } from "./damage.ts";
 import { DelQueue } from "./del-queue.ts";
@@ -31,6 +33,7 @@ import { type Inspect, startInspect } from "./inspect.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook, leaseFields } from "./lease-book.ts";
 import { leftoverProblems } from "./leftover-facts.ts";
+import { LostDels } from "./lost-dels.ts";
 import { PodEnds } from "./pod-ends.ts";
 import { Pool } from "./pool.ts";
 import { poolView } from "./pool-view.ts";
@@ -73,6 +76,7 @@ export class Daemon {
   private readonly dyingLinks: DyingLinks;
   private readonly guard: Guard;
   private readonly readiness: Readiness;
+  private readonly lostDels: LostDels;
   private readonly stopping = new AbortController();
   private readonly running: Promise<void>[] = [];
   private server: CniServer | undefined;
@@ -132,8 +136,21 @@ export class Daemon {
       stopping: this.stopping.signal,
     });
     this.guard = this.buildGuard();
+    // somebody else's list is somebody else's chain
+    const names = config.conflistDir === undefined ? [] : config.chain;
+    const chain = new Chain({ folder: config.pluginDir, names, signal: this.stopping.signal });
+    this.lostDels = new LostDels({
+      folder: config.pluginDir,
+      plugins: async () => (await chain.current()).plugins,
+      hasLease: (containerId) => this.book.hasContainer(containerId),
+      hasLink: (attachment) => kernel.host.links.find(podLink(attachment).hostName) !== undefined,
+      clock,
+      log,
+      stopping: this.stopping.signal,
+    });
     this.readiness = new Readiness({
       conflistDir: config.conflistDir,
+      chain,
       heartbeatPath: path.join(path.dirname(config.socketPath), "alive"),
       bootId: kernel.bootId,
       clock,
@@ -158,7 +175,12 @@ export class Daemon {
     const recovered = Promise.withResolvers<void>();
     const verbs = buildVerbs(
       { kernel, points, ipam, desk, dyingLinks, bornAt, dropOlderDels, rulesOf, hindrance },
-      { log, addWaitMs: config.addWaitMs, ready: recovered.promise },
+      {
+        log,
+        addWaitMs: config.addWaitMs,
+        ready: recovered.promise,
+        delLost: ({ attachment }) => this.lostDels.add(attachment),
+      },
     );
     this.server = await CniServer.start({
       path: config.socketPath,
@@ -191,6 +213,7 @@ export class Daemon {
       this.deps.survey.run(this.problems, () => this.uplinks.list(), clock, this.stopping.signal),
     );
     this.background(this.reportLeftovers());
+    this.background(this.lostDels.addForgotten(listFirewall));
   }
 
   /** Lets running calls end, then stops everything. The conflist and everything in the kernel stay: pods go on, and a runtime can still DEL. */
@@ -200,6 +223,7 @@ export class Daemon {
     await this.queue?.stop();
     await this.view?.close();
     await Promise.all(this.running);
+    await this.lostDels.done();
     await this.deps.kernel.close();
     this.deps.log.info({ unfinished: unfinished ?? 0 }, "stopped");
   }
@@ -346,6 +370,7 @@ export class Daemon {
     // somebody may have removed the table: the guard is about to put it back, without these
     ignoring(["ENOENT"], () => kernel.nft.change(changes));
     log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
+    this.lostDels.add(lease.attachment);
   }
 
   private sources() {

@@ -6,7 +6,13 @@ import type { Ipam, Lease, PodRef } from "../cni/ipam.ts";
 import { podLink } from "../cni/pod-link.ts";
 import type { Clock } from "../common/clock.ts";
 import { CodedError } from "../common/errors.ts";
-import { type Attachment, attachmentKey, DEFAULT_POOL, type PoolKey } from "../common/ids.ts";
+import {
+  type Attachment,
+  attachmentKey,
+  type ContainerId,
+  DEFAULT_POOL,
+  type PoolKey,
+} from "../common/ids.ts";
 import type { Cidr, Family, IpAddress } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import type { Journal } from "./journal.ts";
@@ -88,6 +94,11 @@ export class LeaseBook implements Ipam {
     if (lease === undefined) return;
     for (const address of addressesOf(lease)) this.setFree(address);
     this.serveWaiters();
+  }
+
+  /** Whether a container has any lease, half made ones too. */
+  hasContainer(containerId: ContainerId): boolean {
+    return [...this.leases.values()].some(({ lease }) => lease.attachment.containerId === containerId);
   }
 
   /** The ready lease whose host link has that name. */

@@ -2,10 +2,10 @@
  * What this node says of itself: STATUS, the heartbeat by which the shim answers STATUS alone, and the conflist that a runtime takes for
  * readiness. Once pods could be served, an empty pool or a silent cloud takes none of it back: docs/decisions/0008.
  */
-import { RESULT_VERSIONS } from "../cni/result.ts";
 import type { Clock } from "../common/clock.ts";
 import { trimMemory } from "../common/kernel/libc.ts";
 import type { Logger } from "../common/log.ts";
+import type { Chain } from "./chain.ts";
 import { removeStaleConflist, writeConflist } from "./conflist.ts";
 import { keepHeartbeat } from "./heartbeat.ts";
 import type { ProblemBoard } from "./problems.ts";
@@ -15,6 +15,7 @@ const CONFLIST_LOOK_MS = 5_000;
 export type ReadinessDeps = {
   /** The runtime's folder; undefined when somebody else writes the list. */
   readonly conflistDir: string | undefined;
+  readonly chain: Chain;
   readonly heartbeatPath: string;
   readonly bootId: string;
   readonly clock: Clock;
@@ -70,15 +71,18 @@ export class Readiness {
     return keepHeartbeat({ path, clock, log }, signal);
   }
 
-  /** Written last, as it is what makes the node ready, and again when somebody has taken it away. */
+  /** Written last, as it is what makes the node ready, and again when somebody has taken it away or a plugin of the chain came or went. */
   private async keepConflist(signal: AbortSignal): Promise<void> {
-    const { conflistDir: folder, bootId, clock, log, problems } = this.deps;
+    const { conflistDir: folder, chain, bootId, clock, log, problems } = this.deps;
     const doing = "the runtime cannot start pods: the conflist cannot be written";
     while (folder !== undefined && !signal.aborted) {
+      const { plugins: chained, versions, problems: ofChain } = await chain.look();
+      if (signal.aborted) return;
+      problems.report("chain", ofChain);
       const written = await problems
-        .attempt("conflist", "refused", doing, () => writeConflist({ folder, bootId }, RESULT_VERSIONS))
+        .attempt("conflist", "refused", doing, () => writeConflist({ folder, bootId, chained }, versions))
         .catch(() => false);
-      if (written) log.info({ folder }, "conflist written");
+      if (written) log.info({ folder, chained: chained.map(({ type }) => type) }, "conflist written");
       await clock.sleep(CONFLIST_LOOK_MS, signal).catch(() => undefined);
     }
   }

@@ -13,7 +13,7 @@ import { testTable } from "../test/conformance/nft-table.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { Pool } from "./pool.ts";
-import { bootClockMs, buildVerbs, type VerbDeps } from "./verbs.ts";
+import { bootClockMs, buildVerbs, type VerbDeps, type VerbsOptions } from "./verbs.ts";
 
 const NETNS = "/run/netns/pod";
 const ADD_WAIT_MS = 60_000;
@@ -70,15 +70,23 @@ beforeEach(async () => {
   };
 });
 
+const options = (more: Partial<VerbsOptions> = {}): VerbsOptions => ({
+  log: memoryLogger().log,
+  addWaitMs: ADD_WAIT_MS,
+  ready: Promise.resolve(),
+  delLost: () => undefined,
+  ...more,
+});
+
 function add(startedAtMs: number, addWaitMs = ADD_WAIT_MS, ready = Promise.resolve()) {
   const request: AttachRequest = { ...common, command: "ADD", netns: NETNS, startedAtMs };
-  return buildVerbs(deps, { log: memoryLogger().log, addWaitMs, ready }).ADD(request, never);
+  return buildVerbs(deps, options({ addWaitMs, ready })).ADD(request, never);
 }
 
 function del(startedAtMs: number) {
   const request: DetachRequest = { ...common, command: "DEL", startedAtMs };
   const ready = new Promise<void>(() => undefined);
-  return buildVerbs(deps, { log: memoryLogger().log, addWaitMs: ADD_WAIT_MS, ready }).DEL(request, never);
+  return buildVerbs(deps, options({ ready })).DEL(request, never);
 }
 
 const fillPool = () => pool.hold(1, Cidr.parse("10.0.0.16/28"));
@@ -145,5 +153,26 @@ describe("ADD and DEL", () => {
     await add(startedAt);
     await expect(add(bootClockMs())).rejects.toMatchObject({ code: "attachment-exists" });
     expect(dropped).toEqual([[attachment, startedAt]]);
+  });
+});
+
+describe("GC", () => {
+  it("tells each lease that it has ended, as nobody calls the other plugins' DEL", async () => {
+    fillPool();
+    await add(bootClockMs());
+    const { hostName } = podLink(attachment);
+    const told: string[] = [];
+    const verbs = buildVerbs(deps, options({ delLost: (lease) => told.push(lease.attachment.containerId) }));
+    const collect = () =>
+      verbs.GC(
+        { ...common, command: "GC", config: { ...common.config, "cni.dev/valid-attachments": [] } },
+        never,
+      );
+    await collect();
+    expect(told).toEqual([]);
+    const { links } = deps.kernel.host;
+    links.remove(links.find(hostName)?.index ?? 0);
+    await collect();
+    expect(told).toEqual(["aa01"]);
   });
 });

@@ -3,6 +3,7 @@ import { type CheckDeps, checkPod } from "../cni/check.ts";
 import type { CniRequest, Verbs } from "../cni/command.ts";
 import { delPod } from "../cni/del.ts";
 import { collectGone, validAttachments } from "../cni/gc.ts";
+import type { Lease } from "../cni/ipam.ts";
 import { podResult } from "../cni/result.ts";
 import { type StatusDeps, status } from "../cni/status.ts";
 import { CodedError } from "../common/errors.ts";
@@ -18,10 +19,12 @@ export type VerbsOptions = {
   readonly addWaitMs: number;
   /** Resolves when calls can be served. DELs do not wait for it: the queued ones come before. */
   readonly ready: Promise<void>;
+  /** Told each lease that GC has ended: nobody calls the other plugins' DEL. */
+  readonly delLost: (lease: Lease) => void;
 };
 
 /** The CNI verbs that this daemon serves. */
-export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready }: VerbsOptions): Verbs {
+export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready, delLost }: VerbsOptions): Verbs {
   return {
     ADD: async (request, signal) => {
       const { attachment, netns, pod } = request;
@@ -49,7 +52,10 @@ export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready }: VerbsOptio
       const valid = validAttachments(config);
       if (valid === undefined) return;
       const { ended, unknown } = await collectGone(deps, valid, signal);
-      for (const lease of ended) log.info(leaseFields(lease), "pod gone without a DEL, as GC found");
+      for (const lease of ended) {
+        log.info(leaseFields(lease), "pod gone without a DEL, as GC found");
+        delLost(lease);
+      }
       for (const lease of unknown)
         log.warn(leaseFields(lease), "the runtime does not know a pod that runs here");
     },

@@ -14,6 +14,10 @@ export type ProgramOptions = {
   readonly onStart?: (processId: number) => void;
   /** Kills it when it takes longer. Default 30 s. */
   readonly timeoutMs?: number;
+  /** Variables beside this process's own, which it inherits. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Kills it when it aborts, and rejects at once, whoever else holds its output open. */
+  readonly signal?: AbortSignal;
 };
 
 /**
@@ -22,13 +26,15 @@ export type ProgramOptions = {
  */
 export async function runProgram(
   command: readonly [string, ...string[]],
-  { input = "", onStart, timeoutMs = 30_000 }: ProgramOptions = {},
+  { input = "", onStart, timeoutMs = 30_000, environment, signal }: ProgramOptions = {},
 ): Promise<ProgramResult> {
   const [file, ...args] = command;
   const child = spawn(file, args, {
     stdio: ["pipe", "pipe", "pipe"],
     timeout: timeoutMs,
     killSignal: "SIGKILL",
+    ...(environment && { env: { ...process.env, ...environment } }),
+    ...(signal && { signal }),
   });
   const { promise, resolve, reject } = Promise.withResolvers<ProgramResult>();
   const output = { stdout: "", stderr: "" };

@@ -191,6 +191,8 @@ export class ClusterNode {
       CAUSEWAY_CLUSTER: "demo",
       CAUSEWAY_SOCKET: this.socketPath,
       CAUSEWAY_CONFLIST_DIR: path.join(this.cluster.folder, this.name, "net.d"),
+      // a machine may have plugins, or none
+      CAUSEWAY_CHAIN: "none",
       CAUSEWAY_INSPECT: `127.0.0.1:${INSPECT_PORT}`,
       CAUSEWAY_SETTINGS: settingsPath,
       AWS_ENDPOINT_URL_EC2: `http://127.0.0.1:${EC2_PORT}`,

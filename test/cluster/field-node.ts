@@ -27,7 +27,11 @@ export class FieldNode implements AsyncDisposable {
 
   static async start(
     id: string,
-    options: { readonly instanceType?: string; readonly settings?: RawSettings } = {},
+    options: {
+      readonly instanceType?: string;
+      readonly settings?: RawSettings;
+      readonly environment?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<FieldNode> {
     const cluster = await Cluster.build(twoZones(`${id}${process.pid}`));
     const { instanceType = "t3.small" } = options;
@@ -38,7 +42,7 @@ export class FieldNode implements AsyncDisposable {
       profile: HOSTILE,
     });
     const peer = cluster.vpc.addHost({ name: "peer", addresses: PEER });
-    await node.startDaemon("ready for pods", {}, options.settings);
+    await node.startDaemon("ready for pods", options.environment, options.settings);
     return new FieldNode(cluster, node, peer);
   }
 

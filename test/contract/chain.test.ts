@@ -1,6 +1,9 @@
 /** Chains as operators write them, with the reference plugins that Debian ships, and with us in the middle. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { IpAddress } from "../../common/ip.ts";
+import { CONFLIST_NAME } from "../../ipamd/conflist.ts";
 import { tcpAsk, tcpEcho } from "../cloudsim/probe/index.ts";
 import { CAUSEWAY, type ChainPod, ContractField, listOf } from "./field.ts";
 import type { ConfList, JsonObject } from "./libcni.ts";
@@ -53,6 +56,22 @@ async function whoAnswers(port: number): Promise<string[]> {
   return Promise.all(asked);
 }
 
+/** A new pod has the port soon, without the runtime's doing, and no rule of another one stays. */
+async function expectNext(name: string, port: number): Promise<void> {
+  const next = await addWithPort(name, port);
+  await vi.waitFor(async () => expect(await whoAnswers(port)).toEqual(all(name)), WAIT);
+  const rules = contract.field.sh("iptables-save -t nat; ip6tables-save -t nat");
+  const owners = rules.matchAll(new RegExp(`id: \\\\"(\\w+)\\\\"" .*--dports ${port} `, "g"));
+  expect(new Set([...owners].map(([, id]) => id))).toEqual(new Set([next.rt.containerId]));
+  await contract.libcni.del(next.list, next.rt);
+}
+
+/** What the daemon has done in the runtime's place. */
+function doneInPlace() {
+  const lines = contract.field.node.daemon?.lines ?? [];
+  return lines.filter(({ msg }) => msg === "DELs done in the runtime's place");
+}
+
 /** The same one everywhere. */
 const all = (name: string) => [name, name, name, name];
 
@@ -70,18 +89,31 @@ describe("portmap behind us", () => {
     expect(contract.field.sh("iptables-save -t nat")).not.toContain("--dport 1800");
   });
 
-  it("gives the next pod the host port of one whose DEL was lost, once the runtime has collected", async () => {
+  it("gives the next pod the host port of one whose DEL was lost, at once", async () => {
     const lost = await addWithPort("lost", 18_100);
     expect(await whoAnswers(18_100)).toEqual(all("lost"));
     lose(lost);
+    await expectNext("next", 18_100);
+  });
+
+  it("agrees with a runtime that collects what the daemon has ended already", async () => {
+    const lost = await addWithPort("lost", 18_110);
+    lose(lost);
     await contract.libcni.gc(CHAIN, []);
-    const next = await addWithPort("next", 18_100);
-    expect(await whoAnswers(18_100)).toEqual(all("next"));
-    await contract.libcni.del(next.list, next.rt);
+    await expectNext("next", 18_110);
   });
 });
 
 describe("portmap behind us, while no daemon runs", () => {
+  it("gives the next pod the host port of one whose DEL was lost then", async () => {
+    const kept = await addWithPort("kept", 18_210);
+    const lost = await addWithPort("lost", 18_220);
+    await contract.restart(async () => lose(lost));
+    await expectNext("next", 18_220);
+    expect(await whoAnswers(18_210)).toEqual(all("kept"));
+    await contract.libcni.del(kept.list, kept.rt);
+  });
+
   it("gives the next pod the host port of one whose DEL had to be queued", async () => {
     const before = await addWithPort("before", 18_200);
     await contract.restart(() => contract.libcni.del(before.list, before.rt));
@@ -91,7 +123,32 @@ describe("portmap behind us, while no daemon runs", () => {
   });
 });
 
+describe("our list", () => {
+  it("has the plugins that are there behind ours, and only versions that all of them know", () => {
+    const file = path.join(contract.field.cluster.folder, contract.field.node.name, "net.d", CONFLIST_NAME);
+    expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({
+      name: CHAIN.name,
+      // Debian's portmap 1.1 does not know 1.1.0
+      cniVersions: ["0.4.0", "1.0.0"],
+      plugins: CHAIN.plugins,
+    });
+  });
+});
+
 describe("bandwidth behind us", () => {
+  it("leaves no device of a pod whose DEL was lost", async () => {
+    const limits = { ingressRate: 80_000_000, ingressBurst: 8_000_000 };
+    const egress = { egressRate: 80_000_000, egressBurst: 8_000_000 };
+    const pod = await addWith("lost", { bandwidth: { ...limits, ...egress } });
+    expect(contract.field.sh("ip -o link show type ifb")).not.toBe("");
+    lose(pod);
+    await vi.waitFor(() => expect(contract.field.sh("ip -o link show type ifb")).toBe(""), WAIT);
+    const isDone = () => doneInPlace().some(({ containerId }) => containerId === pod.rt.containerId);
+    await vi.waitFor(() => expect(isDone()).toBe(true), WAIT);
+    // portmap had nothing of it
+    expect(contract.field.sh("iptables-save -t nat; ip6tables-save -t nat")).not.toContain("CNI-DN-");
+  });
+
   it("limits the pod's link, agrees with CHECK, and leaves nothing behind", async () => {
     const limits = {
       ingressRate: 80_000_000,

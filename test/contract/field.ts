@@ -10,6 +10,9 @@ const PLUGIN_FOLDERS = ["dist", "/usr/lib/cni"].map((folder) => path.resolve(fol
 
 export const CAUSEWAY = { type: "causeway" } as const;
 
+/** The daemon's list has what Debian ships: the same chain that tests call. */
+const CHAIN = { CAUSEWAY_PLUGIN_DIR: "/usr/lib/cni", CAUSEWAY_CHAIN: "portmap,bandwidth" };
+
 /** So that the few addresses of a small node are soon free again. */
 const SETTINGS = { "ip-cooldown-period": "1" };
 
@@ -38,7 +41,9 @@ export class ContractField implements AsyncDisposable {
   }
 
   static async start(id: string, options: { readonly instanceType?: string } = {}): Promise<ContractField> {
-    return new ContractField(await FieldNode.start(id, { ...options, settings: SETTINGS }));
+    return new ContractField(
+      await FieldNode.start(id, { ...options, settings: SETTINGS, environment: CHAIN }),
+    );
   }
 
   /** What a runtime would ask for a pod of that name, with a new namespace; names may come again. */
@@ -63,7 +68,7 @@ export class ContractField implements AsyncDisposable {
   async restart(meanwhile: () => Promise<unknown> = async () => undefined): Promise<void> {
     await this.field.node.daemon?.stop("SIGKILL");
     await meanwhile();
-    await this.field.node.startDaemon("ready for pods", {}, SETTINGS);
+    await this.field.node.startDaemon("ready for pods", CHAIN, SETTINGS);
   }
 
   /** The pod's namespace dies, and nobody tells; the path is there again afterwards, and names another one. */
