@@ -1,7 +1,9 @@
 /** What is at odds with us on a host is found at start and while we run, named once in the log, and shown until it is gone. */
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { CONFLIST_NAME } from "../../ipamd/conflist.ts";
+import { FakePlugin } from "../fake-plugin.ts";
 import type { LogLine } from "./daemon-process.ts";
 import { FieldNode } from "./field-node.ts";
 import { readPage, readPoolPage } from "./pool-page.ts";
@@ -110,6 +112,29 @@ it("a cloud that is away is no problem of the node, and a permission that the no
   faults.clear();
   await expect.poll(async () => (await health()).body, LATER).toBe("ok\n");
   expect(told()).toHaveLength(1);
+});
+
+it("a chained plugin that is missing is named and left out of the conflist, and taken in when it appears", async () => {
+  const plugins = path.join(field.cluster.folder, "plugins");
+  mkdirSync(plugins);
+  new FakePlugin(plugins, "bandwidth");
+  const chain = { CAUSEWAY_PLUGIN_DIR: plugins, CAUSEWAY_CHAIN: "portmap,bandwidth" };
+  const daemon = await field.node.startDaemon("ready for pods", chain);
+  await daemon.logged("conflist written");
+  const file = path.join(field.cluster.folder, field.node.name, "net.d", CONFLIST_NAME);
+  const inList = () => {
+    const list = JSON.parse(readFileSync(file, "utf8")) as { plugins: { type: string }[] };
+    return list.plugins.map(({ type }) => type);
+  };
+  expect(inList()).toEqual(["causeway", "bandwidth"]);
+  const { status, body } = await health();
+  expect(status).toBe(200);
+  expect(body).toContain(
+    `warning: chained-plugin: host ports of pods do not work: ${plugins}/portmap is missing`,
+  );
+  new FakePlugin(plugins, "portmap");
+  await expect.poll(inList, SOON).toEqual(["causeway", "portmap", "bandwidth"]);
+  expect((await health()).body).toBe("ok\n");
 });
 
 it("a host's network or a conflist that cannot be written are problems while they last", {
