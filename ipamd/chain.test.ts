@@ -9,7 +9,8 @@ const never = new AbortController().signal;
 const PORTMAP = { type: "portmap", capabilities: { portMappings: true }, snat: true };
 const BANDWIDTH = { type: "bandwidth", capabilities: { bandwidth: true } };
 
-const chainOf = (folder: string) => new Chain({ folder, names: CHAINED_NAMES, signal: never });
+const chainOf = (pluginDir: string) =>
+  new Chain({ pluginDir, chain: CHAINED_NAMES, conflistDir: "/etc/cni/net.d", signal: never });
 
 describe("Chain.look()", () => {
   it("gives what is there, in order, and no problem", async () => {
@@ -83,8 +84,8 @@ describe("Chain.look()", () => {
     expect([await isIn(), await isIn(), await isIn()]).toEqual([true, false, false]);
   });
 
-  it("of no chain looks at nothing", async () => {
-    const chain = new Chain({ folder: "/nowhere", names: [], signal: never });
-    expect(await chain.look()).toMatchObject({ plugins: [], problems: [] });
+  it("looks at nothing where somebody else writes the list", async () => {
+    const options = { pluginDir: "/nowhere", chain: CHAINED_NAMES, conflistDir: undefined, signal: never };
+    expect(await new Chain(options).look()).toMatchObject({ plugins: [], problems: [] });
   });
 });

@@ -29,9 +29,11 @@ export const CHAINED_NAMES = Object.keys(CHAINED) as readonly ChainedName[];
 
 export type ChainOptions = {
   /** The runtime's folder of plugins. */
-  readonly folder: string;
+  readonly pluginDir: string;
   /** Those wanted, in order. */
-  readonly names: readonly ChainedName[];
+  readonly chain: readonly ChainedName[];
+  /** Where our list goes. When somebody else writes it (undefined), the chain is theirs too: ours is empty. */
+  readonly conflistDir: string | undefined;
   /** Ends what is being asked. */
   readonly signal: AbortSignal;
 };
@@ -71,7 +73,8 @@ export class Chain {
   }
 
   private async examineAll(): Promise<ChainView> {
-    const { names } = this.options;
+    const { chain, conflistDir } = this.options;
+    const names = conflistDir === undefined ? [] : chain;
     const answers = await Promise.all(names.map((name) => this.examine(name)));
     const well = names.flatMap((name, at) => {
       const answer = answers[at];
@@ -99,7 +102,7 @@ export class Chain {
   }
 
   private async ask(name: ChainedName, known: Known | undefined): Promise<Answer> {
-    const file = path.join(this.options.folder, name);
+    const file = path.join(this.options.pluginDir, name);
     try {
       const { ino, size, mtimeMs, ctimeMs, mode } = await stat(file);
       const stamp = [ino, size, mtimeMs, ctimeMs, mode].join(" ");
@@ -115,7 +118,7 @@ export class Chain {
   }
 
   private async askVersions(name: ChainedName): Promise<readonly string[]> {
-    const { folder, signal } = this.options;
+    const { pluginDir: folder, signal } = this.options;
     const variables = { CNI_COMMAND: "VERSION" };
     const conf = { type: name, cniVersion: COMMON_VERSION };
     const printed = await callPlugin({ folder, conf, variables, signal });
@@ -127,7 +130,7 @@ export class Chain {
   private outdated(name: ChainedName, versions: readonly string[]): Problem[] {
     const newest = RESULT_VERSIONS.at(-1) ?? COMMON_VERSION;
     if (versions.includes(newest)) return [];
-    const file = path.join(this.options.folder, name);
+    const file = path.join(this.options.pluginDir, name);
     const sentence = `${file} does not know CNI ${newest}, so the runtime uses an older version for the whole list, without GC and STATUS: a newer ${name} lets it`;
     return [{ code: "chained-plugin", severity: "handled", sentence }];
   }

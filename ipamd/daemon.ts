@@ -12,12 +12,10 @@ import type { Clock } from "../common/clock.ts";
 import { DYING_GROUP, POD_LINK_PREFIX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import { ignoring } from "../common/kernel/errors.ts";
-import { listFirewall } from "../common/kernel/firewall-listing.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { PeerCredentials } from "../common/kernel/peer-credentials.ts";
 import type { Logger } from "../common/log.ts";
 import type { Metrics } from "../common/metrics.ts";
-import { CloudError } from "../providers/errors.ts";
 import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -37,14 +35,14 @@ import { LostDels } from "./lost-dels.ts";
 import { PodEnds } from "./pod-ends.ts";
 import { Pool } from "./pool.ts";
 import { poolView } from "./pool-view.ts";
-import { type Problem, ProblemBoard } from "./problems.ts";
+import { cloudProblems, ProblemBoard } from "./problems.ts";
 import { Readiness } from "./readiness.ts";
 import { Reconciler } from "./reconcile.ts";
 import { type Recovered, readKernel, recover } from "./recovery.ts";
 import { CniServer, type Served } from "./server.ts";
 import type { Settings } from "./settings.ts";
 import { Uplinks } from "./uplinks.ts";
-import { bootClockMs, buildVerbs, type VerbDeps } from "./verbs.ts";
+import { bootClockMs, buildVerbs, type VerbDeps, type VerbsOptions } from "./verbs.ts";
 
 export type DaemonDeps = {
   readonly config: Config;
@@ -136,11 +134,9 @@ export class Daemon {
       stopping: this.stopping.signal,
     });
     this.guard = this.buildGuard();
-    // somebody else's list is somebody else's chain
-    const names = config.conflistDir === undefined ? [] : config.chain;
-    const chain = new Chain({ folder: config.pluginDir, names, signal: this.stopping.signal });
+    const chain = new Chain({ ...config, signal: this.stopping.signal });
     this.lostDels = new LostDels({
-      folder: config.pluginDir,
+      pluginDir: config.pluginDir,
       plugins: async () => (await chain.current()).plugins,
       hasLease: (containerId) => this.book.hasContainer(containerId),
       hasLink: (attachment) => kernel.host.links.find(podLink(attachment).hostName) !== undefined,
@@ -172,15 +168,11 @@ export class Daemon {
       slot === undefined ? [] : settings.families.flatMap((family) => podRules(slot, family));
     const hindrance = () => this.readiness.hindrance();
     const dropOlderDels: VerbDeps["dropOlderDels"] = async (...of) => this.queue?.dropOlder(...of);
+    const delLost: VerbsOptions["delLost"] = ({ attachment }) => this.lostDels.add(attachment);
     const recovered = Promise.withResolvers<void>();
     const verbs = buildVerbs(
       { kernel, points, ipam, desk, dyingLinks, bornAt, dropOlderDels, rulesOf, hindrance },
-      {
-        log,
-        addWaitMs: config.addWaitMs,
-        ready: recovered.promise,
-        delLost: ({ attachment }) => this.lostDels.add(attachment),
-      },
+      { log, addWaitMs: config.addWaitMs, ready: recovered.promise, delLost },
     );
     this.server = await CniServer.start({
       path: config.socketPath,
@@ -213,7 +205,7 @@ export class Daemon {
       this.deps.survey.run(this.problems, () => this.uplinks.list(), clock, this.stopping.signal),
     );
     this.background(this.reportLeftovers());
-    this.background(this.lostDels.addForgotten(listFirewall));
+    this.background(this.lostDels.addForgotten());
   }
 
   /** Lets running calls end, then stops everything. The conflist and everything in the kernel stay: pods go on, and a runtime can still DEL. */
@@ -408,11 +400,4 @@ export class Daemon {
       work.catch((err: unknown) => this.deps.log.error({ err }, "a part of the daemon has ended: a bug")),
     );
   }
-}
-
-/** A cloud that is away is no problem of this node: its pods go on. What the role may not do stays so until somebody changes it. */
-function cloudProblems(error: unknown): Problem[] {
-  if (!(error instanceof CloudError) || error.code !== "unauthorized") return [];
-  const sentence = `the cloud refuses ${error.operation}, so the pool cannot be kept: give the node's role this permission`;
-  return [{ code: "cloud-permission", severity: "warning", sentence }];
 }

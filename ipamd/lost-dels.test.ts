@@ -32,7 +32,7 @@ beforeEach(() => {
 /** With portmap and bandwidth in a folder of the test. */
 function start(folder: string) {
   const lostDels = new LostDels({
-    folder,
+    pluginDir: folder,
     plugins: async () => [PORTMAP, BANDWIDTH],
     hasLease: (containerId) => leases.has(containerId),
     hasLink: (one) => links.has(attachmentKey(one)),
@@ -149,7 +149,7 @@ describe("LostDels.addForgotten()", () => {
     return { backend: "nft", family: 4, table: "nat", line, ...others };
   };
   const forget = async (lostDels: LostDels, ...xtables: XtablesLine[]) => {
-    await lostDels.addForgotten(async () => ({ xtables, nftTables: [] }));
+    await lostDels.addForgotten(async () => ({ xtables }));
     await finished(lostDels);
   };
 

@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../common/clock.ts";
 import type { Attachment, ContainerId } from "../common/ids.ts";
-import type { FirewallListing } from "../common/kernel/firewall-listing.ts";
+import { type FirewallListing, listFirewall } from "../common/kernel/firewall-listing.ts";
 import type { Logger } from "../common/log.ts";
 import { retry } from "../common/retry.ts";
 import { COMMON_VERSION, NETWORK, type PluginConf } from "./conflist.ts";
@@ -15,7 +15,7 @@ import { callPlugin } from "./plugin-call.ts";
 
 export type LostDelsOptions = {
   /** The runtime's folder of plugins. */
-  readonly folder: string;
+  readonly pluginDir: string;
   /** The plugins behind ours, in the order of the list. */
   readonly plugins: () => Promise<readonly PluginConf[]>;
   /** Whether a container has any lease. */
@@ -55,7 +55,7 @@ export class LostDels {
   }
 
   /** Those that were lost while no daemon ran, by the rules that portmap has of them. Call it when leases are known. Never rejects. */
-  async addForgotten(list: () => Promise<FirewallListing>): Promise<void> {
+  async addForgotten(list: () => Promise<Pick<FirewallListing, "xtables">> = listFirewall): Promise<void> {
     const { plugins, hasLease, hasLink, log } = this.options;
     if (!(await plugins()).some(({ type }) => type === "portmap")) return;
     try {
@@ -88,7 +88,7 @@ export class LostDels {
   }
 
   private async del(plugin: PluginConf, attachment: Attachment): Promise<boolean> {
-    const { folder, clock, stopping, log } = this.options;
+    const { pluginDir: folder, clock, stopping, log } = this.options;
     const runtimeConfig = RUNTIME_CONFIG[plugin.type];
     const conf = {
       ...plugin,

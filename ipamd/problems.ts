@@ -6,6 +6,7 @@ import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
 import type { Gauge } from "../common/metrics.ts";
+import { CloudError } from "../providers/errors.ts";
 
 /**
  * `refused`: pods cannot be served as they must be until somebody acts, and /healthz says 503. `warning`: something of others, or some pods, do
@@ -97,6 +98,13 @@ export class ProblemBoard {
       gauge.set(problems.length, { code });
     }
   }
+}
+
+/** A cloud that is away is no problem of this node: its pods go on. What the role may not do stays so until somebody changes it. */
+export function cloudProblems(error: unknown): Problem[] {
+  if (!(error instanceof CloudError) || error.code !== "unauthorized") return [];
+  const sentence = `the cloud refuses ${error.operation}, so the pool cannot be kept: give the node's role this permission`;
+  return [{ code: "cloud-permission", severity: "warning", sentence }];
 }
 
 function without(problems: readonly Problem[], others: readonly Problem[]): Problem[] {
