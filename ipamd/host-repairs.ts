@@ -1,0 +1,105 @@
+/**
+ * Puts the host back as it must be, whole or one pod at a time, and ends leases whose link is gone. What it does is repeatable; when, is decided by
+ * the start and by the guard.
+ */
+import type { DyingLinks } from "../cni/dying-links.ts";
+import type { Lease } from "../cni/ipam.ts";
+import { podLink } from "../cni/pod-link.ts";
+import { planPodNetwork } from "../cni/pod-network.ts";
+import { readPodsState, repair } from "../cni/repair.ts";
+import { DYING_GROUP } from "../common/constants.ts";
+import { ignoring } from "../common/kernel/errors.ts";
+import type { Kernel } from "../common/kernel/kernel.ts";
+import type { Logger } from "../common/log.ts";
+import type { Adoption } from "./adopt.ts";
+import { type LeaseBook, leaseFields } from "./lease-book.ts";
+import type { ProblemBoard } from "./problems.ts";
+import type { Recovered } from "./recovery.ts";
+
+export type HostRepairsDeps = {
+  readonly kernel: Kernel;
+  readonly adoption: Adoption;
+  readonly book: LeaseBook;
+  readonly dyingLinks: DyingLinks;
+  readonly problems: ProblemBoard;
+  readonly log: Logger;
+  /** The link of an uplink is gone: the cloud should be asked. */
+  readonly uplinkLost: () => void;
+  /** A lease has ended without a DEL. */
+  readonly leaseLost: (lease: Lease) => void;
+};
+
+export class HostRepairs {
+  private readonly deps: HostRepairsDeps;
+
+  constructor(deps: HostRepairsDeps) {
+    this.deps = deps;
+  }
+
+  /** Rules, uplinks, nft table, sysctls; then the journal and every lease. Gives what had to be written. What goes on failing becomes a problem. */
+  everything(): Promise<readonly string[]> {
+    return this.deps.problems.attempt(
+      "host-network",
+      "refused",
+      "the host's network cannot be put in order",
+      () => this.everythingNow(),
+    );
+  }
+
+  /** The host's side of one pod. Gives what had to be written. */
+  podLink(name: string): readonly string[] {
+    const lease = this.deps.book.findByLink(name);
+    return lease === undefined ? [] : repair(this.deps.kernel, lease);
+  }
+
+  /** The host's side of these pods. */
+  pods(leases: readonly Lease[]): readonly string[] {
+    const state = readPodsState(this.deps.kernel);
+    return leases.flatMap((lease) => repair(this.deps.kernel, lease, state));
+  }
+
+  /** The link of a lease is gone, by the kernel's word: the lease ends. */
+  podLinkGone(linkName: string): void {
+    const { kernel, book, log } = this.deps;
+    // the news may be of an earlier link of that name, whose place this attachment's new one has taken
+    if (kernel.host.links.find(linkName) !== undefined) return;
+    const lease = book.linkGone(linkName);
+    if (lease === undefined) return;
+    const changes = planPodNetwork(lease).genuine.map((element) => ({ op: "remove", element }) as const);
+    // somebody may have removed the table: the guard is about to put it back, without these
+    ignoring(["ENOENT"], () => kernel.nft.change(changes));
+    log.info(leaseFields(lease), "pod gone without a DEL; its lease has ended");
+    this.deps.leaseLost(lease);
+  }
+
+  /** Removes what a crash left half done. */
+  cleanUp(recovered: Recovered): void {
+    const { kernel, dyingLinks } = this.deps;
+    for (const { index, name } of recovered.dyingLinks) {
+      ignoring(["ENODEV"], () => kernel.host.links.change(index, { group: DYING_GROUP }));
+      dyingLinks.add(name);
+    }
+    for (const route of recovered.strayRoutes) kernel.host.routes.remove(route);
+    if (recovered.strayGenuine.length > 0) {
+      kernel.nft.change(recovered.strayGenuine.map((element) => ({ op: "remove", element })));
+    }
+  }
+
+  private async everythingNow(): Promise<readonly string[]> {
+    const { adoption, book } = this.deps;
+    this.endLostLeases();
+    if (adoption.missLostLinks()) this.deps.uplinkLost();
+    const written = await adoption.applyHost();
+    return [...written, ...adoption.restoreJournal(), ...this.pods(book.ready())];
+  }
+
+  /** Leases whose link went while nobody saw it: events were lost. */
+  private endLostLeases(): void {
+    const { kernel, book } = this.deps;
+    const names = new Set(kernel.host.links.list("veth").map(({ name }) => name));
+    for (const lease of book.ready()) {
+      const { hostName } = podLink(lease.attachment);
+      if (!names.has(hostName)) this.podLinkGone(hostName);
+    }
+  }
+}
