@@ -2,7 +2,7 @@
  * ADD: one address per family from the pool, a pair into the pod's namespace, and what routes it. A failure at any step undoes the
  * steps before it. CNI SPEC 1.0.0, section 2.
  */
-import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { CodedError, hasCode } from "../common/errors.ts";
 import type { Attachment } from "../common/ids.ts";
 import type { Nft } from "../common/kernel/nft.ts";
@@ -32,6 +32,8 @@ export type AddRequest = {
   readonly pod: PodRef;
   /** When the plugin was started, in the desk's clock; an ADD older than a finished DEL of the same attachment is refused. */
   readonly startedAt: number;
+  /** Asked once the pod's network is there: true when nobody waits for it any more. */
+  readonly isAbandoned?: (() => boolean) | undefined;
 };
 
 /** What a result is made of. */
@@ -61,15 +63,12 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
       undo(deps, lease, network);
       throw error;
     }
-    // Let a closed connection be noticed: whoever asked may be gone, and then nobody will ever DEL this. The end of a stream is read one turn after its
-    // last bytes, which may be the request itself.
-    await turn();
-    await turn();
-    if (ended.aborted) {
+    // whoever asked may be gone, and then nobody will ever DEL this
+    if (ended.aborted || request.isAbandoned?.()) {
       detach(deps, network, lease, "undo");
       deps.ipam.release(lease.attachment);
       deps.dyingLinks.add(network.link.hostName);
-      throw ended.reason;
+      throw ended.aborted ? ended.reason : clientGone();
     }
     return { lease, network, netnsPath: request.netnsPath };
   });
@@ -148,6 +147,11 @@ function undo(deps: AddDeps, lease: Lease, network: PodNetwork | undefined): voi
   // with a link the pod may have sent a packet: let its addresses cool down
   if (hadLink) deps.ipam.release(lease.attachment);
   else deps.ipam.cancel(lease.attachment);
+}
+
+/** Why a call ends whose plugin is gone. */
+export function clientGone(): CodedError {
+  return new CodedError("client-gone", "the plugin process is gone");
 }
 
 function alreadyAdded(request: AddRequest): CodedError {

@@ -2,7 +2,7 @@
  * Makes the kernel match a pod's network, and takes it away again. Synchronous: an attach runs to completion in about a
  * millisecond, and interleaving several gains nothing, since rtnetlink is one lock.
  */
-import { DYING_GROUP } from "../common/constants.ts";
+import { DYING_GROUP, LOOPBACK_INDEX } from "../common/constants.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import { ignoring } from "../common/kernel/errors.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
@@ -35,12 +35,16 @@ export function attach(deps: ApplyDeps, network: PodNetwork, lease: Lease, netns
     mtuBytes: network.mtuBytes,
     podNetnsFd: netns.fd,
   });
-  points.reach("add.alias");
-  kernel.host.links.change(hostIndex, { alias });
-  configureEnd(kernel.host, network.host, hostIndex, (what) => points.reach(`add.host.${what}`));
+  kernel.host.together(() => {
+    points.reach("add.alias");
+    kernel.host.links.change(hostIndex, { alias });
+    configureEnd(kernel.host, network.host, hostIndex, (what) => points.reach(`add.host.${what}`));
+  });
   netns.run((stack) => {
-    ignoring(["ENODEV"], () => stack.links.change("lo", { up: true }));
-    configureEnd(stack, network.pod, podIndex, (what) => points.reach(`add.pod.${what}`));
+    stack.together(() => {
+      stack.links.change(LOOPBACK_INDEX, { up: true });
+      configureEnd(stack, network.pod, podIndex, (what) => points.reach(`add.pod.${what}`));
+    });
   });
   points.reach("add.genuine");
   kernel.nft.change(network.genuine.map((element) => ({ op: "add", element })));
@@ -55,27 +59,18 @@ export function attach(deps: ApplyDeps, network: PodNetwork, lease: Lease, netns
  */
 export function detach(deps: ApplyDeps, network: PodNetwork, lease: Lease, verb: "del" | "undo"): boolean {
   const { kernel, points } = deps;
-  const link = kernel.host.links.find(network.link.hostName);
-  if (link !== undefined) {
-    points.reach(`${verb}.released`);
-    // down too: from now on the pod's packets reach nobody, and the kernel drops its routes and neighbours
-    ignoring(["ENODEV"], () =>
-      kernel.host.links.change(link.index, {
-        alias: aliasOf(lease, "released"),
-        group: DYING_GROUP,
-        up: false,
-      }),
-    );
-    points.reach(`${verb}.routes`);
-    for (const route of network.host.routes) {
-      kernel.host.routes.remove({ ...route, linkIndex: link.index });
-    }
-  }
+  points.reach(`${verb}.released`);
+  // down too: from now on the pod's packets reach nobody, and the kernel drops its routes and neighbours with that
+  const released = { alias: aliasOf(lease, "released"), group: DYING_GROUP, up: false };
+  const wasThere = ignoring(["ENODEV"], () => {
+    kernel.host.links.change(network.link.hostName, released);
+    return true;
+  });
   points.reach(`${verb}.genuine`);
   ignoring(["ENOENT"], () =>
     kernel.nft.change(network.genuine.map((element) => ({ op: "remove", element }))),
   );
-  return link !== undefined;
+  return wasThere === true;
 }
 
 /** Checks the namespace path before anything is reserved. Throws KernelError `netns-gone`, `not-a-netns` or `host-netns`. */
@@ -94,7 +89,7 @@ function configureEnd(
   stack.links.change(linkIndex, { addrGenModeNone: true });
   reach("sysctls");
   for (const [path, value] of end.sysctls) {
-    if (stack.sysctl.get(path) !== undefined) stack.sysctl.set(path, value);
+    ignoring(["ENOENT"], () => stack.sysctl.set(path, value));
   }
   reach("up");
   stack.links.change(linkIndex, { up: true });

@@ -29,6 +29,7 @@ type Common = {
   readonly startedAtMs?: number;
   /** W3C trace context of the runtime, to pass on. */
   readonly traceparent?: string;
+  readonly isAbandoned?: RequestFrame["isAbandoned"];
 };
 
 export type AttachRequest = Common & {
@@ -122,6 +123,7 @@ function decodeRequest(frame: RequestFrame, command: Exclude<Command, "VERSION">
     config,
     ...(traceparent && { traceparent }),
     ...(startedAtMs !== undefined && { startedAtMs }),
+    ...(frame.isAbandoned && { isAbandoned: frame.isAbandoned }),
   };
   if (named.command !== "ADD" && named.command !== "CHECK") return { ...common, ...named };
   const prevResult = parsePrevResult(config.prevResult);
@@ -137,7 +139,7 @@ export function startOf(variables: RequestFrame["variables"]): number | undefine
 type Names = {
   [Request in CniRequest as Request["command"]]: Omit<
     Request,
-    "cniVersion" | "config" | "startedAtMs" | "traceparent" | "prevResult"
+    "cniVersion" | "config" | "startedAtMs" | "traceparent" | "prevResult" | "isAbandoned"
   >;
 };
 

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../common/clock.ts";
 import type { Logger } from "../common/log.ts";
 import { backoffMs } from "../common/retry.ts";
@@ -45,7 +46,7 @@ export class DyingLinks {
   /** Never rejects. */
   private async sweep(): Promise<void> {
     const { clock, stopping } = this.options;
-    await Promise.resolve(); // the other links of this moment go with the same message
+    await turn(); // behind the answer of the DEL; the other links of this moment go with the same message
     for (let failures = 0; this.waiting.size > 0 && !stopping.aborted; ) {
       failures = (await this.removeAll(failures)) ? 0 : failures + 1;
       if (failures > 0) await clock.sleep(backoffMs(failures, PAUSES), stopping).catch(() => undefined);

@@ -27,7 +27,12 @@ const REQUEST_HEADER_BYTES = 12;
 const ANSWER_HEADER_BYTES = 8;
 
 /** What the runtime gave the plugin: CNI_* variables and TRACEPARENT, and stdin. CAUSEWAY_STARTED_US is the shim's own. */
-export type RequestFrame = { readonly variables: ReadonlyMap<string, string>; readonly stdin: Buffer };
+export type RequestFrame = {
+  readonly variables: ReadonlyMap<string, string>;
+  readonly stdin: Buffer;
+  /** Asks whether the plugin that sent it is gone, which a signal tells only some turns later; absent when nobody can say. */
+  readonly isAbandoned?: () => boolean;
+};
 
 /** What the plugin gives the runtime. `exitCode` is 0 to 255. */
 export type AnswerFrame = { readonly exitCode: number; readonly stdout: Buffer };

@@ -38,8 +38,9 @@ export function parseJsonObject(bytes: Buffer): Readonly<Record<string, unknown>
       `the network configuration is not JSON (${bytes.length} bytes on stdin)`,
     );
   }
-  const parsed = jsonObject.safeParse(value);
-  if (parsed.success) return parsed.data;
+  // without the schema, which copies it key by key
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
   throw new CniError("decodeFailure", `the network configuration is not a JSON object but ${kindOf(value)}`);
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { POD_LINK_PREFIX } from "../common/constants.ts";
 import { type Attachment, attachmentKey, type MacAddress, parseMac } from "../common/ids.ts";
 import { IpAddress } from "../common/ip.ts";
@@ -15,7 +15,18 @@ export type PodLink = {
  * container id, not the pod (48 bits; a collision makes the second ADD fail, it never takes over the first one's link).
  */
 export function podLink(attachment: Attachment): PodLink {
-  const digest = createHash("sha256").update(attachmentKey(attachment)).digest();
+  const known = made.get(attachment);
+  if (known !== undefined) return known;
+  const link = makePodLink(attachment);
+  made.set(attachment, link);
+  return link;
+}
+
+/** A call asks for its link half a dozen times, and hashing is dear. */
+const made = new WeakMap<Attachment, PodLink>();
+
+function makePodLink(attachment: Attachment): PodLink {
+  const digest = hash("sha256", attachmentKey(attachment), "buffer");
   return {
     hostName: POD_LINK_PREFIX + digest.toString("hex", 0, 6),
     hostMac: localMac(digest.subarray(8, 13)),

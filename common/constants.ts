@@ -43,3 +43,6 @@ export const POD_GATEWAY_IPV4 = "169.254.1.1";
 export const POD_GATEWAY_IPV6 = "fe80::c:1";
 
 export const NFT_TABLE = "causeway";
+
+/** The loopback's, in every namespace; the kernel keeps it as the link of IPv6 routes that refuse. */
+export const LOOPBACK_INDEX = 1;

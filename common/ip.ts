@@ -80,6 +80,11 @@ export class IpAddress {
     return IpAddress.fromValue(this.family, this.value + BigInt(offset));
   }
 
+  /** 224.0.0.0/4 and ff00::/8. */
+  get isMulticast(): boolean {
+    return this.family === 4 ? this.value >> 28n === 0xen : this.value >> 120n === 0xffn;
+  }
+
   /** /32 or /128 of this address alone. */
   toCidr(): Cidr {
     return Cidr.of(this, BITS[this.family]);
@@ -152,7 +157,9 @@ export class Cidr {
   contains(other: IpAddress | Cidr): boolean {
     const address = other instanceof Cidr ? other.address : other;
     if (other instanceof Cidr && other.prefixLength < this.prefixLength) return false;
-    return address.family === this.family && Cidr.of(address, this.prefixLength).address.equals(this.address);
+    if (address.family !== this.family) return false;
+    const hostBits = BigInt(BITS[this.family] - this.prefixLength);
+    return address.value >> hostBits === this.address.value >> hostBits;
   }
 
   overlaps(other: Cidr): boolean {

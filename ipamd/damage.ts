@@ -54,6 +54,9 @@ function isDamagedPodLink({ book }: DamageBooks, link: Link): boolean {
   const lease = book.findByLink(link.name);
   // the kernel tells of a link's birth late: down and without an alias is how it was then
   if (lease === undefined || link.alias === undefined) return false;
-  if (parseLeaseAlias(link.alias) === undefined) return true;
+  const record = parseLeaseAlias(link.alias);
+  if (record === undefined) return true;
+  // told of while its ADD ran, which has finished since
+  if (record.state === "made") return false;
   return !link.up || link.mac !== podLink(lease.attachment).hostMac;
 }

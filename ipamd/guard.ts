@@ -111,7 +111,7 @@ export class Guard {
           this.damaged(`rule ${event.rule.priority} removed`);
         break;
       case "neighbour":
-        this.noticeNeighbour(event.neighbour.linkIndex);
+        this.noticeNeighbour(event.neighbour.linkIndex, event.neighbour.address);
         break;
       case "parameter":
         if (this.deps.repairs.isWrongParameter(event)) this.damaged("a kernel parameter was set");
@@ -156,7 +156,9 @@ export class Guard {
   }
 
   /** Of pods we made every entry that matters; those of other links are the kernel's own. */
-  private noticeNeighbour(linkIndex: number): void {
+  private noticeNeighbour(linkIndex: number, address: IpAddress): void {
+    // the kernel's own for groups come and go with a link's carrier
+    if (address.isMulticast) return;
     const link = this.deps.kernel.host.links.find(linkIndex);
     if (link !== undefined && this.deps.repairs.roleOf(link) === "pod") this.podDamaged(link.name);
   }

@@ -61,6 +61,8 @@ export class HostRepairs {
   /** The link of a lease is gone, by the kernel's word: the lease ends. */
   podLinkGone(linkName: string): void {
     const { kernel, book, log } = this.deps;
+    // the usual: its DEL has ended the lease
+    if (book.findByLink(linkName) === undefined) return;
     // the news may be of an earlier link of that name, whose place this attachment's new one has taken
     if (kernel.host.links.find(linkName) !== undefined) return;
     const lease = book.linkGone(linkName);

@@ -6,6 +6,7 @@
 import { claimOf } from "../cni/pod-network.ts";
 import { readPodsTable } from "../cni/repair.ts";
 import { METRIC, PODS_TABLE, PROTOCOL } from "../common/constants.ts";
+import { hasCode } from "../common/errors.ts";
 import type { FaultPoints } from "../common/fault-points.ts";
 import type { Cidr, IpAddress } from "../common/ip.ts";
 import { ignoring } from "../common/kernel/errors.ts";
@@ -31,9 +32,18 @@ export class Journal {
 
   /** Reserved from now on, also after a crash. Repeatable. */
   claim(addresses: readonly IpAddress[]): void {
-    for (const address of addresses) {
-      this.points.reach("journal.claim");
-      this.kernel.host.routes.add(claimOf(address));
+    const claim = () => {
+      for (const address of addresses) {
+        this.points.reach("journal.claim");
+        this.kernel.host.routes.add(claimOf(address));
+      }
+    };
+    try {
+      this.kernel.host.together(claim);
+    } catch (error) {
+      // one by one it can be looked at what is there
+      if (!hasCode(error, "EEXIST")) throw error;
+      claim();
     }
   }
 

@@ -29,7 +29,7 @@ function bookOf(
     add: (route: Route) => routes.set(keyOf(route), route),
     remove: (route: Route) => routes.delete(keyOf(route)),
   };
-  const kernel = { host: { routes: table } } as unknown as Kernel;
+  const kernel = { host: { routes: table, together: (work: () => void) => work() } } as unknown as Kernel;
   const pool = new Pool();
   pool.addUplink(1, DEFAULT_POOL);
   for (const unit of units) pool.hold(1, Cidr.parse(unit));

@@ -96,7 +96,7 @@ export class Pool {
   /** Takes one free address per family from the first uplink of the key that has all of them; undefined when none has. */
   assign(key: PoolKey, families: readonly Family[]): Assigned | undefined {
     for (const shelf of this.shelvesOf(key)) {
-      if (!families.every((family) => shelf.books[family].freeCount() > 0)) continue;
+      if (!families.every((family) => shelf.books[family].hasFree())) continue;
       const addresses = families.map((family) => shelf.books[family].take());
       if (addresses.every((address) => address !== undefined)) return { slot: shelf.slot, addresses };
       // a count that promised what take() could not give would be a bug of UnitBook

@@ -154,7 +154,7 @@ describe("CniServer", () => {
 
   it("refuses a peer that is neither root nor the daemon's own user", async () => {
     using folder = temporaryFolder();
-    const stranger = { of: () => ({ pid: 42, uid: 65_534, gid: 65_534 }) };
+    const stranger = { of: () => ({ pid: 42, uid: 65_534, gid: 65_534 }), hasHungUp: () => false };
     await using _server = await startServer(folder.path, simpleVerbs, { peers: stranger });
     const socket = connectTo(socketIn(folder.path));
     socket.write(requestBytes("ADD"));

@@ -3,6 +3,7 @@
  * connection is one execution of the plugin.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { clientGone } from "../cni/add.ts";
 import { failure, type Outcome, runCommand, type Verbs } from "../cni/command.ts";
 import { type AnswerFrame, encodeAnswer, type RequestFrame, requestReader } from "../cni/frame.ts";
 import type { Clock } from "../common/clock.ts";
@@ -139,10 +140,11 @@ export class CniServer {
 
   private async run(frame: RequestFrame, socket: Socket, controller: AbortController): Promise<AnswerFrame> {
     const startedAt = this.options.clock.now();
-    const gone = () => controller.abort(new CodedError("client-gone", "the plugin process is gone"));
+    const gone = () => controller.abort(clientGone());
     // A shim keeps its side open until it has the answer: an end is a process that was killed. Data is read only to see it.
     socket.resume().once("end", gone).once("close", gone);
-    const outcome = await runCommand(frame, this.options.verbs, controller.signal);
+    const isAbandoned = () => this.options.peers.hasHungUp(socket);
+    const outcome = await runCommand({ ...frame, isAbandoned }, this.options.verbs, controller.signal);
     socket.removeListener("end", gone).removeListener("close", gone);
     this.report(outcome, this.options.clock.now() - startedAt);
     return outcome.answer;

@@ -3,20 +3,29 @@ import type { Cidr, IpAddress } from "../common/ip.ts";
 /** What an address of a unit is doing. Free ones are not recorded: a /80 has 2^48. */
 export type Use = "leased" | "cooling" | "excluded";
 
+type Entry = { readonly unit: Cidr; next: bigint; isAside: boolean };
+
 /**
  * The addresses of one family on one uplink: units that are held, and what is not free of them. Addresses never given before come first,
  * then the one that has been free longest, so that reuse is as late as it can be.
  */
 export class UnitBook {
-  private readonly units = new Map<string, { readonly unit: Cidr; next: bigint; isAside: boolean }>();
+  private readonly units = new Map<string, Entry>();
+  /** The same by prefix length and prefix: an address's unit is found without a look at all of them. */
+  private readonly byPrefix = new Map<number, Map<bigint, Entry>>();
   private readonly uses = new Map<string, { readonly address: IpAddress; use: Use }>();
-  /** Given before and free again, longest free first. May hold addresses that are no longer free or held: checked when taken. */
+  /** Given before and free again, longest free first. May hold addresses of units that are held no more: checked when taken. */
   private readonly returned = new Map<string, IpAddress>();
 
   /** Idempotent. */
   hold(unit: Cidr): void {
     const key = unit.toString();
-    if (!this.units.has(key)) this.units.set(key, { unit, next: firstOffset(unit), isAside: false });
+    if (this.units.has(key)) return;
+    const entry = { unit, next: firstOffset(unit), isAside: false };
+    this.units.set(key, entry);
+    const { prefixLength } = unit;
+    const ofLength = this.byPrefix.get(prefixLength) ?? new Map<bigint, Entry>();
+    this.byPrefix.set(prefixLength, ofLength.set(prefixOf(unit.first, prefixLength), entry));
   }
 
   /** From now on nothing is taken from the unit (or is again); what is leased of it stays so. True when that is new. */
@@ -39,19 +48,30 @@ export class UnitBook {
         throw new Error(`unit ${unit} cannot be dropped: ${address} is ${use}`);
       }
     }
-    this.units.delete(unit.toString());
+    if (this.units.delete(unit.toString()))
+      this.byPrefix.get(unit.prefixLength)?.delete(prefixOf(unit.first, unit.prefixLength));
   }
 
   /** A free address, now leased; undefined when there is none. */
   take(): IpAddress | undefined {
-    const address = this.takeFresh() ?? this.takeReturned();
+    const address = this.nextFree();
     if (address !== undefined) this.set(address, "leased");
     return address;
   }
 
+  hasFree(): boolean {
+    return this.nextFree() !== undefined;
+  }
+
+  private nextFree(): IpAddress | undefined {
+    return this.nextFresh() ?? this.nextReturned();
+  }
+
   /** Records what an address does, whatever it did before: what the kernel shows at start. */
   set(address: IpAddress, use: Use): void {
-    this.uses.set(address.toString(), { address, use });
+    const key = address.toString();
+    this.uses.set(key, { address, use });
+    this.returned.delete(key);
   }
 
   use(address: IpAddress): Use | undefined {
@@ -85,26 +105,23 @@ export class UnitBook {
     return count > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(count);
   }
 
-  private takeFresh(): IpAddress | undefined {
+  private nextFresh(): IpAddress | undefined {
     for (const entry of this.units.values()) {
       if (entry.isAside) continue;
       for (; entry.next < entry.unit.size; entry.next += 1n) {
         const address = entry.unit.first.plus(entry.next);
         const key = address.toString();
-        if (this.uses.has(key) || this.returned.has(key)) continue;
-        entry.next += 1n;
-        return address;
+        if (!this.uses.has(key) && !this.returned.has(key)) return address;
       }
     }
     return undefined;
   }
 
-  private takeReturned(): IpAddress | undefined {
+  private nextReturned(): IpAddress | undefined {
     for (const [key, address] of this.returned) {
+      if (this.isUsable(address)) return address;
       // it waits until its unit is back
-      if (this.entryOf(address)?.isAside) continue;
-      this.returned.delete(key);
-      if (!this.uses.has(key) && this.isUsable(address)) return address;
+      if (!this.entryOf(address)?.isAside) this.returned.delete(key);
     }
     return undefined;
   }
@@ -116,9 +133,16 @@ export class UnitBook {
   }
 
   private entryOf(address: IpAddress) {
-    for (const entry of this.units.values()) if (entry.unit.contains(address)) return entry;
+    for (const [prefixLength, ofLength] of this.byPrefix) {
+      const entry = ofLength.get(prefixOf(address, prefixLength));
+      if (entry !== undefined) return entry;
+    }
     return undefined;
   }
+}
+
+function prefixOf(address: IpAddress, prefixLength: number): bigint {
+  return address.value >> BigInt((address.family === 4 ? 32 : 128) - prefixLength);
 }
 
 /** The first address of an IPv6 block is its subnet-router anycast address (RFC 4291 section 2.6.1): never given to a pod. */

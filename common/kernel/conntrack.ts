@@ -14,6 +14,8 @@ import type { NetlinkSocket } from "./netlink-socket.ts";
 
 const CT_GET = (1 << 8) | 1;
 const CT_DELETE = (1 << 8) | 2;
+const CT_GET_STATS = (1 << 8) | 5;
+const CTA_STATS_GLOBAL_ENTRIES = 1;
 const NFGENMSG_BYTES = 4;
 const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_REPLY = 2;
@@ -33,10 +35,18 @@ type End = keyof typeof IPV4_ENDS;
 
 /**
  * Deletes every entry that holds one of the addresses as source or destination, before or after translation. Of IPv4 each look walks
- * the whole table in the kernel (2.8 ms at 20 000 entries); of IPv6 the whole table is read. Gives how many it deleted.
+ * the whole table in the kernel (9 ms with 262 144 buckets, whatever is in them); of IPv6 the whole table is read. With few entries all are read once, with
+ * none nothing is. Gives how many it deleted.
  */
-export function forgetConnections(socket: NetlinkSocket, addresses: readonly IpAddress[]): number {
+export function forgetConnections(
+  socket: NetlinkSocket,
+  addresses: readonly IpAddress[],
+  few = FEW_ENTRIES,
+): number {
   const wanted = new Set(addresses.map(String));
+  const entries = addresses.length === 0 ? 0 : countOf(socket);
+  if (entries === 0) return 0;
+  if (entries <= few) return forgetAmongAll(socket, wanted);
   const ipv4 = addresses.filter(({ family }) => family === 4);
   const found = ipv4.flatMap((address) =>
     DIRECTIONS.flatMap((direction) => ENDS.flatMap((end) => find(socket, address, direction, end))),
@@ -46,6 +56,30 @@ export function forgetConnections(socket: NetlinkSocket, addresses: readonly IpA
   const removed = (family: Family, entries: readonly Attributes[]) =>
     entries.filter((entry) => holdsAny(entry, wanted) && remove(socket, family, entry)).length;
   return removed(4, found) + removed(6, all);
+}
+
+/** Below it one look at everything costs less than one per address and end, each of which walks a table as large as the machine's memory allows. */
+const FEW_ENTRIES = 2_000;
+
+function forgetAmongAll(socket: NetlinkSocket, wanted: ReadonlySet<string>): number {
+  const messages = socket.dump({
+    type: CT_GET,
+    body: Buffer.alloc(NFGENMSG_BYTES),
+    doing: "list connections",
+  });
+  return messages.filter(({ data }) => {
+    const entry = decodeAttributes(data, NFGENMSG_BYTES);
+    const family = data.readUInt8(0) === addressFamily(4) ? 4 : 6;
+    return holdsAny(entry, wanted) && remove(socket, family, entry);
+  }).length;
+}
+
+/** Of this namespace; the table itself is the whole machine's. */
+function countOf(socket: NetlinkSocket): number {
+  const request = { type: CT_GET_STATS, body: Buffer.alloc(NFGENMSG_BYTES), doing: "count connections" };
+  const [message] = socket.ask(request);
+  const count = message && decodeAttributes(message.data, NFGENMSG_BYTES).get(CTA_STATS_GLOBAL_ENTRIES);
+  return count?.readUInt32BE() ?? Number.POSITIVE_INFINITY;
 }
 
 /** IPv4 entries with that address at that end. */

@@ -4,9 +4,10 @@
  */
 
 import { type NetlinkMessage, parseMessages } from "netlink/dist/structs.js";
+import { systemClock } from "../clock.ts";
 import { KernelError } from "./errors.ts";
 import type { KernelEvent, KernelEvents } from "./events.ts";
-import { close, openNetlink, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
+import { close, openNetlink, type Poll, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
 import {
   decodeAddress,
   decodeGoneNeighbour,
@@ -101,12 +102,18 @@ export class NetlinkEvents implements KernelEvents {
   }
 }
 
+/**
+ * An ADD brings thirty events, nearly all of our own doing, and reading them takes as long as an ADD: whoever waits for its answer comes first, also for a
+ * processor. Those of a moment are read together.
+ */
+const GATHER_MS = 5;
+
 /** One subscribed socket, which carries nothing else. */
 class EventSocket {
   private readonly fd: number;
   private readonly decode: Decoder;
   private readonly emit: Listener;
-  private readonly poll: { close(): void };
+  private readonly poll: Poll;
   private closed = false;
 
   constructor(netnsFd: number, protocol: number, groups: readonly number[], decode: Decoder, emit: Listener) {
@@ -115,7 +122,14 @@ class EventSocket {
     this.emit = emit;
     setBuffers(this.fd, BUFFER_BYTES);
     for (const group of groups) setSocketOption(this.fd, SOL_NETLINK, ADD_MEMBERSHIP, group);
-    this.poll = pollReadable(this.fd, () => this.drain());
+    this.poll = pollReadable(this.fd, () => void this.readSoon());
+  }
+
+  private async readSoon(): Promise<void> {
+    this.poll.pause();
+    await systemClock.sleep(GATHER_MS);
+    this.drain();
+    if (!this.closed) this.poll.resume();
   }
 
   /** Reads until nothing waits. */

@@ -1,5 +1,6 @@
 /** Routes over rtnetlink (linux/rtnetlink.h). */
 import { FlagsNew } from "netlink/dist/constants.js";
+import { LOOPBACK_INDEX } from "../constants.ts";
 import { Cidr, type Family, IpAddress } from "../ip.ts";
 import { ignoring, KernelError } from "./errors.ts";
 import {
@@ -27,8 +28,6 @@ const RTA_PREFSRC = 7;
 const RTA_TABLE = 15;
 const RTNH_F_ONLINK = 4;
 const RT_SCOPE_NOWHERE = 255;
-/** In every namespace; IPv6 keeps it as the link of routes that refuse. */
-const LOOPBACK_INDEX = 1;
 
 const TYPE_NUMBERS: Readonly<Record<RouteType, number>> = {
   unicast: 1,

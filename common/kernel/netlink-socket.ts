@@ -57,6 +57,7 @@ export class NetlinkSocket implements Disposable {
   readonly port: number;
   private fd: number;
   private sequence = 0;
+  private gathered: NetlinkRequest[] | undefined;
 
   private constructor(fd: number, port: number) {
     this.fd = fd;
@@ -76,8 +77,43 @@ export class NetlinkSocket implements Disposable {
     setBuffers(this.fd, bytes);
   }
 
+  /**
+   * What is asked within `work` is sent together at its end, in order, in as few sends as can be: each ask() gives no messages and refuses nothing. All are
+   * carried out, also behind one that was refused; then the first refusal is thrown. When `work` throws, nothing was sent. Only for changes.
+   */
+  together<T>(work: () => T): T {
+    if (this.gathered !== undefined) return work();
+    const gathered: NetlinkRequest[] = [];
+    this.gathered = gathered;
+    let result: T;
+    try {
+      result = work();
+    } finally {
+      this.gathered = undefined;
+    }
+    this.sendAll(gathered);
+    return result;
+  }
+
+  private sendAll(requests: readonly NetlinkRequest[]): void {
+    let refusal: KernelError | undefined;
+    for (let from = 0; from < requests.length; from += REQUESTS_PER_SEND_MAX) {
+      const pending = new Map<number, Pending>();
+      this.send(
+        frameAll(requests.slice(from, from + REQUESTS_PER_SEND_MAX), pending, () => this.nextSequence()),
+      );
+      this.collect(pending, [...pending.values()].at(-1));
+      for (const answer of pending.values()) refusal ??= answer.refusal;
+    }
+    if (refusal !== undefined) throw refusal;
+  }
+
   /** One request; gives the messages of the answer. */
   ask(request: NetlinkRequest): readonly NetlinkMessage[] {
+    if (this.gathered !== undefined) {
+      this.gathered.push(request);
+      return [];
+    }
     const [answer] = this.exchange([request]);
     if (answer?.refusal !== undefined) throw answer.refusal;
     return answer?.messages ?? [];
@@ -120,13 +156,7 @@ export class NetlinkSocket implements Disposable {
   ): ReadonlyMap<number, NetlinkAnswer> {
     const pending = new Map<number, Pending>();
     const parts = [...frame(0x10, Flags.REQUEST, this.nextSequence(), begin)];
-    for (const [index, { type, flags = 0, body, doing }] of requests.entries()) {
-      const seq = this.nextSequence();
-      pending.set(seq, { doing, messages: [], interrupted: false, done: false });
-      // refusals come unasked: one acknowledgement, of the last, keeps the answers few
-      const ack = index === requests.length - 1 ? Flags.ACK : 0;
-      parts.push(...frame(type, Flags.REQUEST | ack | flags, seq, body));
-    }
+    parts.push(...frameAll(requests, pending, () => this.nextSequence()));
     parts.push(...frame(0x11, Flags.REQUEST, this.nextSequence(), end));
     this.send(parts);
     for (let bytes = receive(this.fd); bytes !== undefined; bytes = receive(this.fd)) record(pending, bytes);
@@ -144,11 +174,13 @@ export class NetlinkSocket implements Disposable {
     send(this.fd, Buffer.concat(parts));
   }
 
-  private collect(pending: Map<number, Pending>): void {
-    while ([...pending.values()].some((answer) => !answer.done)) {
+  /** Until all are answered; with a last one, only until that is: of the others the kernel tells what it refused, and before. */
+  private collect(pending: Map<number, Pending>, last?: Pending): void {
+    const waitedFor = last === undefined ? [...pending.values()] : [last];
+    while (waitedFor.some((answer) => !answer.done)) {
       const bytes = receive(this.fd);
       if (bytes === undefined) {
-        const silent = [...pending.values()].find((answer) => !answer.done);
+        const silent = waitedFor.find((answer) => !answer.done);
         throw new KernelError("EAGAIN", `${silent?.doing}: the kernel gave no answer`);
       }
       record(pending, bytes);
@@ -159,6 +191,20 @@ export class NetlinkSocket implements Disposable {
     this.sequence = (this.sequence + 1) >>> 0 || 1;
     return this.sequence;
   }
+}
+
+/** Several requests for one send, of which the last is acknowledged: refusals come unasked, and few answers are quick to read. */
+function frameAll(
+  requests: readonly NetlinkRequest[],
+  pending: Map<number, Pending>,
+  nextSequence: () => number,
+): Uint8Array[] {
+  return requests.flatMap(({ type, flags = 0, body, doing }, index) => {
+    const seq = nextSequence();
+    pending.set(seq, { doing, messages: [], interrupted: false, done: false });
+    const ack = index === requests.length - 1 ? Flags.ACK : 0;
+    return frame(type, Flags.REQUEST | ack | flags, seq, body);
+  });
 }
 
 function frame(type: number, flags: number, seq: number, body: Uint8Array): Uint8Array[] {

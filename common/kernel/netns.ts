@@ -19,6 +19,11 @@ export interface NetworkStack {
   readonly routes: Routes;
   readonly rules: Rules;
   readonly sysctl: Sysctl;
+  /**
+   * Changes of links, addresses, neighbours and routes within `work` reach the kernel together at its end, in their order (sysctls are written at once).
+   * All are carried out, also behind one that was refused; then the first refusal is thrown. `work` asks nothing, and catches nothing.
+   */
+  together<T>(work: () => T): T;
 }
 
 /** A namespace held open. Close it before the call that needed it ends: it keeps the namespace alive. */

@@ -48,6 +48,7 @@ export function openStack(netnsFd: number): { readonly stack: NetworkStack; read
     routes: new NetlinkRoutes(socket),
     rules: new NetlinkRules(socket),
     sysctl: new ProcSysctl(netnsFd),
+    together: <T>(work: () => T): T => socket.together(work),
   };
   return { stack, socket };
 }

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { KernelError } from "./errors.ts";
 import type { Sysctl } from "./netns.ts";
 import { inNetns } from "./netns-window.ts";
@@ -16,9 +16,7 @@ export class ProcSysctl implements Sysctl {
   }
 
   set(path: string, value: string): void {
-    inNetns(this.netnsFd, () => {
-      if (read(path) !== value) write(path, value);
-    });
+    inNetns(this.netnsFd, () => write(path, value));
   }
 }
 
@@ -31,11 +29,23 @@ function read(path: string): string | undefined {
   }
 }
 
+// what a parameter of a link can be is short
+const text = Buffer.alloc(64);
+
+/** By one descriptor, and only when it differs. */
 function write(path: string, value: string): void {
   try {
     // not w, which would try to create a file that is missing: EACCES instead of ENOENT
-    writeFileSync(`/proc/sys/${path}`, value, { flag: "r+" });
+    const fd = openSync(`/proc/sys/${path}`, "r+");
+    try {
+      const length = readSync(fd, text, 0, text.length, 0);
+      if (text.toString("latin1", 0, length).trim() !== value) writeSync(fd, value, 0);
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
+    // where it cannot be written, what is there may be right
+    if (codeOf(error) !== "ENOENT" && read(path) === value) return;
     throw new KernelError(codeOf(error), `set sysctl ${path} to ${value}: ${codeOf(error)}`, {
       cause: error,
     });

@@ -21,6 +21,7 @@ export function memoryStack(namespace: () => MemoryNamespace, findByFd: FindByFd
     routes: new MemoryRoutes(namespace),
     rules: new MemoryRules(namespace),
     sysctl: new MemorySysctl(namespace),
+    together: (work) => work(),
   };
 }
 

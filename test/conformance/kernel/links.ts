@@ -24,6 +24,22 @@ export function describeLinks(on: KernelFixture): void {
       );
     });
 
+    it("change together, in order, and what was refused is thrown", () => {
+      const { hostIndex } = on.createPair(on.harness.createNetns());
+      on.host.together(() => {
+        on.host.links.change(hostIndex, { alias: "first" });
+        on.host.links.change(hostIndex, { alias: "second", up: true });
+      });
+      expect(on.host.links.find(hostIndex)).toMatchObject({ alias: "second", up: true });
+      const refused = () =>
+        on.host.together(() => {
+          on.host.links.change(hostIndex, { alias: "third" });
+          on.host.links.change(99_999, { up: true });
+        });
+      expect(refused).toThrow(expect.objectContaining({ code: "ENODEV" }));
+      expect(on.host.links.find(hostIndex)).toMatchObject({ alias: "third" });
+    });
+
     it("carry packets once both ends are up, and say so when asked", () => {
       const path = on.harness.createNetns();
       const { hostIndex, podIndex } = on.createPair(path);
