@@ -48,9 +48,13 @@ if [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]; then
   printf '%s' "$want" >"$stamp"
 fi
 
-if [ -f cni/shim.c ] && { [ ! -x dist/causeway ] || [ cni/shim.c -nt dist/causeway ]; }; then
-  say "building the shim"
-  mkdir -p dist
-  gcc -std=c17 -O2 -static -Wall -Wextra -Werror -o dist/causeway.tmp cni/shim.c
-  mv dist/causeway.tmp dist/causeway
-fi
+# build SOURCE PROGRAM: when it is missing or older
+build() {
+  if [ ! -f "$1" ] || { [ -x "$2" ] && [ ! "$1" -nt "$2" ]; }; then return 0; fi
+  say "building $2"
+  mkdir -p "$(dirname "$2")"
+  gcc -std=c17 -O2 -static -Wall -Wextra -Werror -o "$2.tmp" "$1"
+  mv "$2.tmp" "$2"
+}
+build cni/shim.c dist/causeway
+for program in spawn floor flow; do build "test/bench/$program.c" "dist/bench/$program"; done

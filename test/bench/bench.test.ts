@@ -1,0 +1,42 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { PARTS, parseOptions } from "./options.ts";
+
+const RATIO = { ratio: expect.any(Number), ratioLow: expect.any(Number), ratioHigh: expect.any(Number) };
+const COMPARED = { p50Ms: expect.any(Number), peerP50Ms: expect.any(Number), ...RATIO };
+
+describe("npm run bench", () => {
+  it("measures everything, prints a table, and with --json the result in the last line", () => {
+    const argv = ["test/bench/main.ts", "--quick", "--pairs", "1", "--json"];
+    const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: "utf8" });
+    expect(status, stderr).toBe(0);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^ +causeway +peer +ratio/);
+    const result = JSON.parse(lines.at(-1) ?? "") as Record<string, unknown>;
+    expect(Object.keys(result).sort()).toEqual([...PARTS].sort());
+    for (const part of ["add", "del", "delNetns", "burst"]) expect(result[part]).toMatchObject(COMPARED);
+    expect(result.forwarding).toMatchObject(RATIO);
+    expect(result.memory).toMatchObject({ withPods: { residentMb: expect.any(Number) } });
+    expect(result.restart).toMatchObject({ packetsLost: expect.any(Number) });
+  }, 180_000);
+});
+
+describe("parseOptions()", () => {
+  it("takes parts, pairs, and a quick form", () => {
+    expect(parseOptions([])).toMatchObject({ parts: PARTS, pairs: 200, json: false });
+    expect(parseOptions(["--only", "del", "--only", "add", "--pairs", "7"])).toMatchObject({
+      parts: ["add", "del"],
+      pairs: 7,
+    });
+    expect(parseOptions(["--quick"])).toMatchObject({ pairs: 2, burstSize: 4 });
+  });
+
+  it.each([
+    [["--only", "ad"], "--only ad: no such measurement"],
+    [["--pairs", "0"], "--pairs 0: not a count"],
+    [["--fast"], "Unknown option '--fast'"],
+  ])("refuses %j, with the usage", (argv, message) => {
+    expect(() => parseOptions(argv)).toThrow(message);
+    expect(() => parseOptions(argv)).toThrow("npm run bench -- ");
+  });
+});
