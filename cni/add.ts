@@ -56,7 +56,7 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
       await tableInPlace(deps.kernel.nft, ended);
       ended.throwIfAborted();
       network = planPodNetwork(lease);
-      connect(deps, request, network, lease, netns);
+      await connectInTurn(deps, request, network, lease, netns, ended);
       deps.ipam.confirm(lease);
       await carried(deps, network.link.hostName);
     } catch (error) {
@@ -112,6 +112,23 @@ function checkedNetns(deps: AddDeps, request: AddRequest): string {
     throw new CodedError("host-netns", `CNI_NETNS ${request.netnsPath} is the node's own network namespace`);
   }
   return id;
+}
+
+/** A link of the wanted name may be another container's that had this namespace, and whose removal is on its way: then once more behind that. */
+async function connectInTurn(
+  deps: AddDeps,
+  request: AddRequest,
+  network: PodNetwork,
+  lease: Lease,
+  expectedId: string,
+  ended: AbortSignal,
+): Promise<void> {
+  try {
+    connect(deps, request, network, lease, expectedId);
+  } catch (error) {
+    if (!hasCode(error, "pod-link-exists") || !(await deps.dyingLinks.allGone(ended))) throw error;
+    connect(deps, request, network, lease, expectedId);
+  }
 }
 
 function connect(

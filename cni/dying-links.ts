@@ -43,6 +43,13 @@ export class DyingLinks {
     if (waiting !== undefined) await waitFor(waiting.promise, signal);
   }
 
+  /** Waits for every link that waits for its removal now. False when there is none. Throws the signal's reason when that comes first. */
+  async allGone(signal?: AbortSignal): Promise<boolean> {
+    const waiting = [...this.waiting.values()].map(({ promise }) => promise);
+    if (waiting.length > 0) await waitFor(Promise.all(waiting), signal);
+    return waiting.length > 0;
+  }
+
   /** Never rejects. */
   private async sweep(): Promise<void> {
     const { clock, stopping } = this.options;

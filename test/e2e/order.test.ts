@@ -83,6 +83,16 @@ it(`an ADD and a DEL of one sandbox at random skew, ${SKEW_ROUNDS} times, leave 
   await expectLeases([]);
 }, 120_000);
 
+it("a sandbox in the namespace of one that has just ended gets its link under the same name", async () => {
+  const { netnsPath } = cluster.vpc.addPlace("reused");
+  for (let round = 0; round < 20; round += 1) {
+    const sandbox = node.runtime.sandbox(`reused-${round}`, netnsPath);
+    await node.runtime.add(sandbox);
+    await node.runtime.del(sandbox);
+  }
+  await expectLeases([]);
+});
+
 it("two sandboxes of one pod name have an address each, and the end of the older leaves the newer its own", async () => {
   const { netnsPath } = cluster.vpc.addPlace("same-name");
   const [older, newer] = [newSandbox(netnsPath, "web-0"), newSandbox(netnsPath, "web-0")];
