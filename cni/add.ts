@@ -60,7 +60,8 @@ export function addPod(deps: AddDeps, request: AddRequest, signal: AbortSignal):
       deps.ipam.confirm(lease);
       await carried(deps, network.link.hostName);
     } catch (error) {
-      undo(deps, lease, network);
+      // of all that is written only the pair can be there already: then the link of that name is not this ADD's
+      undo(deps, lease, hasCode(error, "EEXIST") ? undefined : network);
       throw error;
     }
     // whoever asked may be gone, and then nobody will ever DEL this

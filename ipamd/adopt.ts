@@ -76,7 +76,8 @@ export class Adoption {
     }
     signal.throwIfAborted();
     await this.applyHost();
-    for (const [uplink, one] of carried) this.compareUnits(uplink, one);
+    for (const [uplink, one] of carried) this.missUnits(uplink, one);
+    for (const [uplink, one] of carried) this.holdListed(uplink, one);
     this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
   }
@@ -152,23 +153,27 @@ export class Adoption {
   private missUplink(uplink: Uplink, view: CloudView): void {
     const cloud = view.interfaces.find(({ id }) => id === uplink.interfaceId);
     const why = cloud === undefined ? "the cloud does not list it" : whyNot(cloud);
-    if (why === undefined) {
-      this.losses.interfaceSeen(uplink.interfaceId);
-      this.losses.linkMissed(uplink);
+    if (cloud === undefined || why !== undefined) {
+      this.losses.interfaceMissed(uplink, why ?? "");
     } else {
-      this.losses.interfaceMissed(uplink, why);
+      this.losses.linkMissed(uplink);
+      this.missUnits(uplink, cloud);
     }
   }
 
-  private compareUnits(uplink: Uplink, cloud: CloudInterface): void {
-    const said = new Set(cloud.units.map(String));
+  /** Before anything is held: a unit may be another interface's by now. */
+  private missUnits(uplink: Uplink, cloud: CloudInterface): void {
     this.losses.interfaceSeen(cloud.id);
-    for (const unit of cloud.units) {
-      this.hold(uplink, unit);
-      this.losses.unitSeen(uplink, unit);
-    }
+    const said = new Set(cloud.units.map(String));
     for (const unit of this.deps.pool.units(uplink.slot)) {
       if (!said.has(unit.toString())) this.losses.unitMissed(uplink, unit);
+    }
+  }
+
+  private holdListed(uplink: Uplink, cloud: CloudInterface): void {
+    for (const unit of cloud.units) {
+      this.hold(uplink, unit);
+      if (this.holds(uplink, unit)) this.losses.unitSeen(uplink, unit);
     }
   }
 
@@ -192,8 +197,12 @@ export class Adoption {
 
   private hold(uplink: Uplink, unit: Cidr): void {
     const { pool, journal, kernel, log } = this.deps;
-    const held = pool.units(uplink.slot).some((other) => other.equals(unit));
-    if (held || pool.releasing(uplink.slot).some((other) => other.equals(unit))) return;
+    if (this.holds(uplink, unit) || pool.releasing(uplink.slot).some((other) => other.equals(unit))) return;
+    const elsewhere = pool.overlapping(uplink.slot, unit);
+    if (elsewhere !== undefined) {
+      this.takeOver(uplink, unit, elsewhere);
+      return;
+    }
     // an address that the host itself has is nobody's to give (aws-33)
     const clash = kernel.host.addresses.list().find(({ address }) => unit.contains(address));
     if (clash !== undefined) {
@@ -206,6 +215,24 @@ export class Adoption {
     journal.hold(uplink.slot, unit);
     pool.hold(uplink.slot, unit);
     this.deps.book().unitHeld(unit);
+  }
+
+  /** The cloud's positive word that another interface has it now is a strong fact. What only overlaps waits until the other is given up. */
+  private takeOver(uplink: Uplink, unit: Cidr, from: { readonly slot: number; readonly unit: Cidr }): void {
+    const { pool, journal, log } = this.deps;
+    const fields = { unit: unit.toString(), slot: uplink.slot, from: from.slot };
+    if (!from.unit.equals(unit)) {
+      log.warn({ ...fields, other: from.unit.toString() }, "unit left out: another uplink has some of it");
+      return;
+    }
+    journal.move(unit, from.slot, uplink.slot);
+    pool.move(unit, from.slot, uplink.slot);
+    this.deps.book().unitHeld(unit);
+    log.info(fields, "unit moved: the cloud routes it to another interface");
+  }
+
+  private holds({ slot }: Uplink, unit: Cidr): boolean {
+    return this.deps.pool.units(slot).some((other) => other.equals(unit));
   }
 }
 

@@ -125,7 +125,6 @@ export class Daemon {
     uplinks.restore(recovered);
     for (const { slot, poolKey } of uplinks.list()) pool.addUplink(slot, poolKey);
     for (const { slot, unit, releasing } of recovered.units) {
-      if (uplinks.get(slot) === undefined) continue;
       pool.hold(slot, unit);
       if (releasing) pool.startRelease(slot, unit);
     }

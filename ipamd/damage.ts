@@ -52,8 +52,9 @@ function isDamagedUplink({ uplinks }: DamageBooks, link: Link): boolean {
 
 function isDamagedPodLink({ book }: DamageBooks, link: Link): boolean {
   const lease = book.findByLink(link.name);
+  if (lease === undefined) return false;
   // the kernel tells of a link's birth late: down and without an alias is how it was then
-  if (lease === undefined || link.alias === undefined) return false;
+  if (link.alias === undefined) return link.up;
   const record = parseLeaseAlias(link.alias);
   if (record === undefined) return true;
   // told of while its ADD ran, which has finished since

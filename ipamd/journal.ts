@@ -61,6 +61,15 @@ export class Journal {
     this.kernel.host.routes.add(heldRoute(unit));
   }
 
+  /** Another uplink has the unit. One transaction: its packets are marked for one or the other. Repeatable. */
+  move(unit: Cidr, from: number, to: number): void {
+    this.points.reach("journal.move");
+    this.kernel.nft.change([
+      { op: "remove", element: { set: "uplink", unit, slot: from } },
+      { op: "add", element: { set: "uplink", unit, slot: to } },
+    ]);
+  }
+
   /** The unit goes back to the cloud: nothing takes it, callers fail fast. Repeatable. */
   startRelease(unit: Cidr): void {
     this.points.reach("journal.release");

@@ -96,6 +96,14 @@ class Node {
     this.kernel.hostNamespace.addLink({ name, mac, mtuBytes: 9001, up: true, group: 0 });
   }
 
+  /** What the kernel tells a daemon that starts now; links carry their records as the host's network gives them. */
+  recovered() {
+    for (const uplink of this.uplinks.list())
+      if (this.kernel.host.links.find(uplink.linkIndex) !== undefined)
+        this.kernel.host.links.change(uplink.linkIndex, { alias: formatUplinkAlias(uplink) });
+    return recover(readKernel(this.kernel));
+  }
+
   async hear(...interfaces: CloudInterface[]): Promise<void> {
     await this.adoption.adopt({ interfaces, networkCidrs: [] }, never);
   }
@@ -254,12 +262,77 @@ describe("an uplink", () => {
   });
 });
 
+describe("a unit that the cloud lists on another interface of the node", () => {
+  it.each([
+    ["to a later uplink", [nic(1, [B]), nic(2, [C, A])], 2, [B]],
+    ["to an earlier one", [nic(1, [A, B, C]), nic(2, [])], 1, [A, B, C]],
+  ])("moves %s with its pod, at once", async (_what, answer, slot, first) => {
+    const names = ["a", "b", "c"];
+    for (const name of names) await node.book.reserve(pod(name), {}, never);
+    for (const name of names) node.book.confirm(node.book.find(pod(name)) ?? expect.fail("no lease"));
+    const moved = slot === 2 ? "10.0.0.5" : "10.0.1.7";
+    await node.hear(...answer);
+    expect(node.pool.units(1).map(String).sort()).toEqual([...first].sort());
+    const lease = node.book.ready().find(({ ipv4 }) => ipv4?.toString() === moved);
+    expect(lease?.slot).toBe(slot);
+    expect(node.free()).toBe(0);
+    expect(node.mapped().sort()).toEqual([A, B, C]);
+    expect(node.adoption.isInDoubt).toBe(false);
+  });
+
+  it("moves when the cloud gives it by a write", async () => {
+    await node.hear(nic(1, [A, B]), nic(2, []));
+    node.adoption.holdUnits("eni-1" as InterfaceId, [Cidr.parse(C)]);
+    expect(node.pool.units(1).map(String)).toEqual([A, B, C]);
+    expect(node.free()).toBe(3);
+  });
+
+  it("is left out while it only overlaps one of another interface, and keeps nothing else from being adopted", async () => {
+    await node.hear(nic(1, [A, B, "10.0.1.0/28", "10.0.0.9/32"]), nic(2, []));
+    expect(node.pool.units(1).map(String)).toEqual([A, B, "10.0.0.9/32"]);
+    await node.hearLater(nic(1, [A, B, "10.0.1.0/28", "10.0.0.9/32"]), nic(2, []));
+    expect(node.pool.units(1).map(String)).toEqual([A, B, "10.0.0.9/32", "10.0.1.0/28"]);
+  });
+});
+
+describe("what is gone and waits for its last pod", () => {
+  it("is given up also when the link of its uplink went meanwhile, and then nothing is asked for in haste", async () => {
+    for (const name of ["a", "b", "c"]) await node.book.reserve(pod(name), {}, never);
+    await node.hear(nic(1, [A, B]), nic(2, []));
+    await node.hearLater(nic(1, [A, B]), nic(2, []));
+    node.kernel.hostNamespace.removeLink(node.uplinks.get(2)?.linkIndex ?? 0);
+    await node.hear(nic(1, [A, B]), nic(2, []));
+    node.book.cancel(pod("c"));
+    expect(node.adoption.hasUnusedLosses).toBe(true);
+    await node.hear(nic(1, [A, B]), nic(2, []));
+    expect([node.adoption.hasUnusedLosses, node.pool.units(2)]).toEqual([false, []]);
+  });
+
+  it("is not asked for in haste while its interface is in doubt", async () => {
+    for (const name of ["a", "b", "c"]) await node.book.reserve(pod(name), {}, never);
+    await node.hear(nic(1, [A, B]), nic(2, []));
+    await node.hearLater(nic(1, [A, B]), nic(2, []));
+    await node.hear(nic(1, [A, B]));
+    node.book.cancel(pod("c"));
+    expect(node.adoption.hasUnusedLosses).toBe(false);
+  });
+});
+
+describe("a unit whose uplink's link went while the daemon was down", () => {
+  it("loses its routes when the cloud's answer does not have it", async () => {
+    node.kernel.hostNamespace.removeLink(node.uplinks.get(2)?.linkIndex ?? 0);
+    const { units, orphans } = node.recovered();
+    expect(units.map(({ unit }) => unit.toString())).toEqual([A, B]);
+    expect(orphans).toEqual([{ unit: Cidr.parse(C), releasing: false }]);
+  });
+});
+
 describe("a unit whose map went while the daemon was down", () => {
   const lost = Cidr.parse("10.0.0.8/32");
 
   it("loses its routes when the cloud's answer does not have it", async () => {
     node.kernel.host.routes.add(heldRoute(lost));
-    const { orphans } = recover(readKernel(node.kernel));
+    const { orphans } = node.recovered();
     expect(orphans).toEqual([{ unit: lost, releasing: false }]);
     node.adoption.restore([], orphans);
     expect(node.unitRoutes()).toContain(`blackhole ${lost}`);
@@ -271,7 +344,7 @@ describe("a unit whose map went while the daemon was down", () => {
     const leaving = Cidr.parse("10.0.0.12/32");
     node.kernel.host.routes.add(heldRoute(lost));
     node.kernel.host.routes.add(releasingRoute(leaving));
-    node.adoption.restore([], recover(readKernel(node.kernel)).orphans);
+    node.adoption.restore([], node.recovered().orphans);
     await node.hear(nic(1, [A, B, "10.0.0.8/32", "10.0.0.12/32"]), nic(2, [C]));
     expect(node.pool.units(1).map(String)).toEqual([A, B, "10.0.0.8/32"]);
     expect(node.pool.releasing(1)).toEqual([leaving]);
@@ -296,5 +369,5 @@ describe("Uplinks.restore()", () => {
 it("recover() takes a reserved address for no unit", () => {
   const claimed = claimOf(Cidr.parse("10.0.0.44/32").first);
   node.kernel.host.routes.add(claimed);
-  expect(recover(readKernel(node.kernel)).orphans).toEqual([]);
+  expect(node.recovered().orphans).toEqual([]);
 });

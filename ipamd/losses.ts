@@ -43,9 +43,10 @@ export class Losses {
     return uplinks.list().some(({ slot, interfaceId, isPrimary }) => {
       const units = pool.units(slot);
       const isUnused = (unit: Cidr) => !pool.isInUse(unit);
-      if (!this.misses.isGone(interfaceId))
-        return units.some((unit) => this.misses.isGone(unit.toString()) && isUnused(unit));
-      return units.every(isUnused) && (!isPrimary || units.length > 0);
+      if (this.misses.isGone(interfaceId)) return units.every(isUnused) && (!isPrimary || units.length > 0);
+      // while the interface itself is in doubt, the next answer gives up nothing of it
+      if (this.misses.isMissing(interfaceId)) return false;
+      return units.some((unit) => this.misses.isGone(unit.toString()) && isUnused(unit));
     });
   }
 

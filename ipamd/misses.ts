@@ -16,6 +16,7 @@ export class Misses {
 
   /** The cloud has just given it: a list that does not have it yet is older than that, for a while. */
   given(key: string, now: number): void {
+    this.seen(key);
     this.young.set(key, now);
   }
 
@@ -40,6 +41,11 @@ export class Misses {
   /** It is not ours any more. */
   forget(key: string): void {
     this.seen(key);
+  }
+
+  /** The last answer about it omitted it. */
+  isMissing(key: string): boolean {
+    return this.since.has(key);
   }
 
   /** The last answer about it was the one that confirmed it. */

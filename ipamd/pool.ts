@@ -48,12 +48,28 @@ export class Pool {
 
   /** Idempotent. Throws for an undeclared slot, and for a unit that overlaps one of another uplink. */
   hold(slot: number, unit: Cidr): void {
-    for (const [other, shelf] of this.shelves) {
-      const clash =
-        other !== slot && shelf.books[unit.family].heldUnits().find((held) => held.overlaps(unit));
-      if (clash) throw new Error(`unit ${unit} of uplink ${slot} overlaps ${clash} of uplink ${other}`);
-    }
+    const clash = this.overlapping(slot, unit);
+    if (clash !== undefined)
+      throw new Error(`unit ${unit} of uplink ${slot} overlaps ${clash.unit} of uplink ${clash.slot}`);
     this.shelf(slot).books[unit.family].hold(unit);
+  }
+
+  /** The unit is another uplink's from now on, with what its addresses are doing. Throws as hold() does. */
+  move(unit: Cidr, from: number, to: number): void {
+    const uses = this.shelf(from).books[unit.family].takeOut(unit);
+    this.shelf(from).releasing.delete(unit.toString());
+    this.hold(to, unit);
+    for (const { address, use } of uses) this.shelf(to).books[unit.family].set(address, use);
+  }
+
+  /** The held unit of another uplink that has addresses in common with this one. */
+  overlapping(slot: number, unit: Cidr): { readonly slot: number; readonly unit: Cidr } | undefined {
+    for (const [other, shelf] of this.shelves) {
+      const found =
+        other === slot ? undefined : shelf.books[unit.family].heldUnits().find((held) => held.overlaps(unit));
+      if (found !== undefined) return { slot: other, unit: found };
+    }
+    return undefined;
   }
 
   /** Forgets an uplink that holds no unit. Idempotent; throws when it holds one. */

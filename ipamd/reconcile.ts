@@ -115,7 +115,7 @@ export class Reconciler {
       this.deps.passed(undefined);
       return pauseMs;
     } catch (error) {
-      if (signal.aborted) return UNUSED_DESCRIBE_EVERY_MS;
+      if (signal.aborted) return 0;
       this.limitText = describeError(error);
       this.deps.passed(error);
       this.deps.log.warn({ err: error, failures: this.failures }, "pool not reconciled");
@@ -217,7 +217,7 @@ export class Reconciler {
 
   private describeEveryMs(): number {
     if (this.isArriving()) return ARRIVING_DESCRIBE_EVERY_MS;
-    if (this.deps.adoption.hasUnusedLosses) return 0;
+    if (this.deps.adoption.hasUnusedLosses) return UNUSED_DESCRIBE_EVERY_MS;
     if (this.isDoubted) return DOUBTED_DESCRIBE_EVERY_MS;
     return this.deps.adoption.isInDoubt ? IN_DOUBT_DESCRIBE_EVERY_MS : DESCRIBE_EVERY_MS;
   }

@@ -23,7 +23,7 @@ export type KernelState = {
   readonly genuine: readonly Extract<NftElement, { set: "genuine" }>[];
 };
 
-/** A unit whose routes are there while the map that named its uplink is gone. */
+/** A unit whose routes are there while the map that named its uplink, or the uplink's link, is gone. */
 export type OrphanUnit = { readonly unit: Cidr; readonly releasing: boolean };
 
 export type RecoveredLease = { readonly record: LeaseRecord; readonly link: Link };
@@ -71,13 +71,15 @@ export function recover(state: KernelState): Recovered {
     for (const address of addressesOf(record)) leased.set(address.toString(), link.index);
   }
   const leaseLinks = new Set(leases.map(({ link }) => link.name));
+  const uplinks = state.links.flatMap((link) => {
+    const record = link.alias === undefined ? undefined : parseUplinkAlias(link.alias);
+    return record === undefined ? [] : [{ record, link }];
+  });
+  const slots = new Set(uplinks.map(({ record }) => record.slot));
   return {
-    uplinks: state.links.flatMap((link) => {
-      const record = link.alias === undefined ? undefined : parseUplinkAlias(link.alias);
-      return record === undefined ? [] : [{ record, link }];
-    }),
-    units: recoverUnits(state),
-    orphans: recoverOrphans(state),
+    uplinks,
+    units: recoverUnits(state, slots),
+    orphans: recoverOrphans(state, slots),
     leases,
     cooling: state.routes
       .filter(({ type, destination }) => type === "unreachable" && !leased.has(destination.first.toString()))
@@ -91,15 +93,18 @@ export function recover(state: KernelState): Recovered {
   };
 }
 
-function recoverUnits(state: KernelState): Recovered["units"] {
+function recoverUnits(state: KernelState, slots: ReadonlySet<number>): Recovered["units"] {
   const releasing = new Set(
     state.routes.filter(({ type }) => type === "prohibit").map(({ destination }) => destination.toString()),
   );
-  return state.units.map(({ slot, unit }) => ({ slot, unit, releasing: releasing.has(unit.toString()) }));
+  return state.units
+    .filter(({ slot }) => slots.has(slot))
+    .map(({ slot, unit }) => ({ slot, unit, releasing: releasing.has(unit.toString()) }));
 }
 
-function recoverOrphans({ routes, units }: KernelState): OrphanUnit[] {
-  const known = new Set(units.map(({ unit }) => unit.toString()));
+/** Units whose map, or whose uplink's link, went while nobody looked. */
+function recoverOrphans({ routes, units }: KernelState, slots: ReadonlySet<number>): OrphanUnit[] {
+  const known = new Set(units.filter(({ slot }) => slots.has(slot)).map(({ unit }) => unit.toString()));
   const orphans = new Map<string, OrphanUnit>();
   for (const { type, destination } of routes) {
     const key = destination.toString();

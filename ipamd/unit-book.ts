@@ -52,6 +52,14 @@ export class UnitBook {
       this.byPrefix.get(unit.prefixLength)?.delete(prefixOf(unit.first, unit.prefixLength));
   }
 
+  /** Forgets a unit, and gives what its addresses were doing: for another book. Nothing when it is not held. */
+  takeOut(unit: Cidr): { readonly address: IpAddress; readonly use: Use }[] {
+    const uses = [...this.uses.values()].filter(({ address }) => unit.contains(address));
+    for (const { address } of uses) this.uses.delete(address.toString());
+    this.drop(unit);
+    return uses;
+  }
+
   /** A free address, now leased; undefined when there is none. */
   take(): IpAddress | undefined {
     const address = this.nextFree();

@@ -134,6 +134,15 @@ describe("at every write of a DEL", () => {
   });
 });
 
+it("an ADD whose link's name is taken by a stranger fails, and leaves that link as it is", async () => {
+  const daemon = await memoryDaemon({ reach: () => undefined });
+  const { kernel, pool } = daemon;
+  kernel.hostNamespace.addLink({ name: LINK, alias: "do not touch", mtuBytes: 1500, up: true, group: 7 });
+  await expect(run(daemon, add(1))).rejects.toMatchObject({ code: "EEXIST" });
+  expect(kernel.host.links.find(LINK)).toMatchObject({ alias: "do not touch", up: true, group: 7 });
+  expect([pool.addressesIn("leased"), pool.addressesIn("cooling")]).toEqual([[], []]);
+});
+
 function add(startedAt: number): Call {
   return { verb: "ADD", startedAt };
 }

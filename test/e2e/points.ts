@@ -25,6 +25,8 @@ export type RecordedPoints = {
   readonly hold: readonly CrashMoment[];
   /** The cloud took a unit away. */
   readonly drop: readonly CrashMoment[];
+  /** Another interface of the node has a unit. */
+  readonly move: readonly CrashMoment[];
   /** A unit goes back to the cloud. */
   readonly release: readonly CrashMoment[];
 };
@@ -52,6 +54,7 @@ export async function recordPoints(): Promise<RecordedPoints> {
     await adding.catch(() => undefined);
   });
   const coolingEnds = await during(() => units.forEach((unit) => void journal.unclaim(unit.first)));
+  const move = await during(() => journal.move(units[0] as Cidr, 1, 2));
   const release = await during(() => journal.startRelease(units[0] as Cidr));
   const drop = await during(() => journal.drop(1, units[0] as Cidr));
   return {
@@ -61,6 +64,7 @@ export async function recordPoints(): Promise<RecordedPoints> {
     coolingEnds,
     hold,
     drop,
+    move,
     release,
   };
 }

@@ -195,6 +195,7 @@ const DAMAGES: readonly { readonly name: string; readonly damage: () => void }[]
     name: "a pod's link set down and up",
     damage: () => ip(`link set ${far.hostLink} down`, `link set ${far.hostLink} up`),
   },
+  { name: "a pod link's cleared alias", damage: () => ip(`link set ${far.hostLink} alias ""`) },
   { name: "a pod's link set down", damage: () => ip(`link set ${far.hostLink} down`) },
   {
     name: "aws-33: a pod's address that a host link has got",
