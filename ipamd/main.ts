@@ -39,7 +39,7 @@ async function main(): Promise<void> {
       kernel,
       xtables,
       settings,
-      before: new FileBeforeBook(hostBeforeFile(config), kernel.bootId),
+      before: new FileBeforeBook(hostBeforeFile(config), kernel.bootId, log),
       log,
     }),
     survey: new HostSurvey({ kernel, xtables, preview: previewNft, missingPrograms, families }),

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { UPLINK_GROUP } from "../../common/constants.ts";
 import type { Link } from "../../common/kernel/links.ts";
 import type { NetworkStack } from "../../common/kernel/netns.ts";
+import type { Logger } from "../../common/log.ts";
 import { parseUplinkAlias } from "../uplink.ts";
 
 const recordSchema = z.object({
@@ -32,13 +33,19 @@ export interface BeforeBook {
 /** For a host that nobody is going to leave. */
 export const noBeforeBook: BeforeBook = { sysctl: () => undefined, link: () => undefined };
 
-/** A record of another boot counts as none. Throws the system's error when the folder cannot be written to. */
+/**
+ * A record of another boot counts as none. Never throws: pods do not wait for a folder that can be written to. What could not be written is kept,
+ * told once, and written with the next note.
+ */
 export class FileBeforeBook implements BeforeBook {
   private readonly file: string;
+  private readonly log: Logger;
   private record: HostBefore;
+  private isUnwritten = false;
 
-  constructor(file: string, bootId: string) {
+  constructor(file: string, bootId: string, log: Logger) {
     this.file = file;
+    this.log = log;
     const found = readHostBefore(file);
     this.record = found?.bootId === bootId ? found : { bootId, sysctls: [], links: [] };
   }
@@ -51,26 +58,40 @@ export class FileBeforeBook implements BeforeBook {
         const value = host.sysctl.get(one);
         return value === undefined ? [] : [[one, value]];
       });
-    this.write({ ...this.record, sysctls: [...this.record.sysctls, ...added] });
+    if (added.length > 0) this.record = { ...this.record, sysctls: [...this.record.sysctls, ...added] };
+    this.keep(added.length > 0);
   }
 
   link({ name, index, up, group, alias = "" }: Link): void {
-    if (this.record.links.some((other) => other.index === index)) return;
+    const isNew = !this.record.links.some((other) => other.index === index);
     // marked by a daemon that took no notes yet
     const was = group === UPLINK_GROUP || parseUplinkAlias(alias) !== undefined;
     const noted = { name, index, up, group: was ? 0 : group, alias: was ? "" : alias };
-    this.write({ ...this.record, links: [...this.record.links, noted] });
+    if (isNew) this.record = { ...this.record, links: [...this.record.links, noted] };
+    this.keep(isNew);
   }
 
-  private write(record: HostBefore): void {
-    if (record.sysctls.length === this.record.sysctls.length && record.links === this.record.links) return;
+  private keep(isNew: boolean): void {
+    if (!isNew && !this.isUnwritten) return;
+    try {
+      this.write();
+      this.isUnwritten = false;
+    } catch (err) {
+      if (!this.isUnwritten) {
+        const what = "what the host was cannot be noted: host-network remove will not put it back";
+        this.log.warn({ err, file: this.file }, what);
+      }
+      this.isUnwritten = true;
+    }
+  }
+
+  private write(): void {
     mkdirSync(path.dirname(this.file), { recursive: true, mode: 0o700 });
     const temporary = `${this.file}.tmp`;
     // one that an earlier container left half written may be closed to this one
     rmSync(temporary, { force: true });
-    writeFileSync(temporary, `${JSON.stringify(record, undefined, 1)}\n`, { mode: 0o600 });
+    writeFileSync(temporary, `${JSON.stringify(this.record, undefined, 1)}\n`, { mode: 0o600 });
     renameSync(temporary, this.file);
-    this.record = record;
   }
 }
 
