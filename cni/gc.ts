@@ -20,6 +20,8 @@ export type Collected = {
   readonly ended: readonly Lease[];
   /** The runtime does not know them, and their links are alive: kept. */
   readonly unknown: readonly Lease[];
+  /** Of those that could not be looked at or ended: their leases stay. */
+  readonly errors: readonly unknown[];
 };
 
 /**
@@ -35,7 +37,7 @@ export function validAttachments(config: NetConf): ReadonlySet<string> | undefin
 /**
  * Ends each lease that `valid` does not name and whose pod is gone: its link is not there, or the kernel is about to take it away, as nobody holds the
  * pod's namespace any more. Each is looked at when no call of its attachment runs; a lease that came meanwhile (a newer ADD) is left alone. Goes on after
- * an error, and throws the first at the end.
+ * an error, and never throws: what has ended must be told all the same.
  */
 export async function collectGone(
   deps: AddDeps,
@@ -47,14 +49,13 @@ export async function collectGone(
     deps.desk.between(lease.attachment, signal, () => endIfGone(deps, lease)),
   );
   const outcomes = await Promise.allSettled(looks);
-  const failed = outcomes.find((outcome) => outcome.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
   const withOutcome = (wanted: boolean | undefined) =>
     candidates.filter((_, at) => {
       const outcome = outcomes[at];
       return outcome?.status === "fulfilled" && outcome.value === wanted;
     });
-  return { ended: withOutcome(true), unknown: withOutcome(false) };
+  const errors = outcomes.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+  return { ended: withOutcome(true), unknown: withOutcome(false), errors };
 }
 
 /** True when it has ended the lease, false when its pod lives; undefined when the lease is another one, or none, by now. */

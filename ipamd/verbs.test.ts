@@ -78,8 +78,14 @@ const options = (more: Partial<VerbsOptions> = {}): VerbsOptions => ({
   ...more,
 });
 
-function add(startedAtMs: number, addWaitMs = ADD_WAIT_MS, ready = Promise.resolve()) {
-  const request: AttachRequest = { ...common, command: "ADD", netns: NETNS, startedAtMs };
+function add(startedAtMs: number, addWaitMs = ADD_WAIT_MS, ready = Promise.resolve(), of = attachment) {
+  const request: AttachRequest = {
+    ...common,
+    command: "ADD",
+    attachment: of,
+    netns: NETNS,
+    startedAtMs,
+  };
   return buildVerbs(deps, options({ addWaitMs, ready })).ADD(request, never);
 }
 
@@ -174,5 +180,25 @@ describe("GC", () => {
     links.remove(links.find(hostName)?.index ?? 0);
     await collect();
     expect(told).toEqual(["aa01"]);
+  });
+
+  it("tells those that it has ended also when another cannot be ended, and fails with that error", async () => {
+    fillPool();
+    await add(bootClockMs());
+    const other = { containerId: "aa02" as ContainerId, ifname: "eth1" };
+    await add(bootClockMs(), ADD_WAIT_MS, Promise.resolve(), other);
+    const { links } = deps.kernel.host;
+    for (const each of [attachment, other]) links.remove(links.find(podLink(each).hostName)?.index ?? 0);
+    const release = (each: Attachment) => {
+      if (each.containerId === "aa01") throw new Error("the kernel says no");
+      deps.ipam.release(each);
+    };
+    const ipam = Object.assign(Object.create(deps.ipam), { release });
+    const told: string[] = [];
+    const delLost: VerbsOptions["delLost"] = (lease) => told.push(lease.attachment.containerId);
+    const verbs = buildVerbs({ ...deps, ipam }, options({ delLost }));
+    const config = { ...common.config, "cni.dev/valid-attachments": [] };
+    await expect(verbs.GC({ ...common, command: "GC", config }, never)).rejects.toThrow("the kernel says no");
+    expect(told).toEqual(["aa02"]);
   });
 });

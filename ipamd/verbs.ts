@@ -53,13 +53,14 @@ export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready, delLost }: V
       await waitFor(ready, signal);
       const valid = validAttachments(config);
       if (valid === undefined) return;
-      const { ended, unknown } = await collectGone(deps, valid, signal);
+      const { ended, unknown, errors } = await collectGone(deps, valid, signal);
       for (const lease of ended) {
         log.info(leaseFields(lease), "pod gone without a DEL, as GC found");
         delLost(lease);
       }
       for (const lease of unknown)
         log.warn(leaseFields(lease), "the runtime does not know a pod that runs here");
+      if (errors.length > 0) throw errors[0];
     },
     STATUS: async (_request, signal) => {
       await waitFor(ready, signal);

@@ -40,7 +40,7 @@ describe("GC on the real kernel", () => {
   it("leaves a lease that the list names to the loss of its link", async () => {
     await world.add();
     run("ip", "-n", world.podNetns, "link", "delete", "eth0");
-    expect(await gc(new Set(["aa01/eth0"]))).toEqual({ ended: [], unknown: [] });
+    expect(await gc(new Set(["aa01/eth0"]))).toEqual({ ended: [], unknown: [], errors: [] });
   });
 
   it("ends the leases of namespaces that have died", async () => {
