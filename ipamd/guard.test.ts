@@ -73,8 +73,8 @@ function buildGuard(): Guard {
         done.push("FORWARD");
         return [];
       },
-      podLink: (name) => {
-        done.push(name);
+      podLinks: (names) => {
+        done.push(names.join(" "));
         return [];
       },
       podLinkGone: (name) => done.push(`${name} gone`),
@@ -201,6 +201,15 @@ describe("Guard", () => {
   it("repairs the pod's link alone when that was damaged", async () => {
     await byOther(() => kernel.host.links.change(POD_LINK, { up: false }));
     expect(done).toEqual([POD_LINK]);
+  });
+
+  it("has all pods' links repaired together that were damaged together", async () => {
+    const other = "cwba9876543210";
+    kernel.hostNamespace.addLink({ name: other, mtuBytes: 1500, up: true, group: 0, kind: "veth" });
+    await byOther(() => {
+      for (const name of [POD_LINK, other]) kernel.host.links.change(name, { up: false });
+    });
+    expect(done).toEqual([`${POD_LINK} ${other}`]);
   });
 
   it("tells of others' links, and of no pod's or uplink's", async () => {

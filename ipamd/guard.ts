@@ -24,8 +24,8 @@ export type Repairs = {
   readonly everything: () => Promise<readonly string[]>;
   /** The FORWARD accepts alone. Gives what had to be written. */
   readonly forwardAccepts: () => Promise<readonly string[]>;
-  /** One pod's link: routes, neighbours, address, genuine pairs. Gives what had to be written. */
-  readonly podLink: (linkName: string) => readonly string[];
+  /** Pods' links: routes, neighbours, addresses, genuine pairs. All names at once, as much is read for all together. Gives what had to be written. */
+  readonly podLinks: (linkNames: readonly string[]) => readonly string[];
   /** The link of a lease is gone. */
   readonly podLinkGone: (linkName: string) => void;
   /** A link that is neither a pod's nor an uplink's came, changed or went. */
@@ -235,7 +235,7 @@ export class Guard {
 
   private async write({ what, forward, pods }: Noticed): Promise<readonly string[]> {
     const { repairs, looked } = this.deps;
-    const written = pods.flatMap((pod) => repairs.podLink(pod));
+    const written = pods.length === 0 ? [] : repairs.podLinks(pods);
     const isTime = what === undefined && forward === undefined && pods.length === 0;
     if (what !== undefined || isTime) {
       looked.add({ why: isTime ? "time" : "event" });

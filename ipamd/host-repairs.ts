@@ -46,14 +46,14 @@ export class HostRepairs {
     );
   }
 
-  /** The host's side of one pod. Gives what had to be written. */
-  podLink(name: string): readonly string[] {
-    const lease = this.deps.book.findByLink(name);
-    return lease === undefined ? [] : repair(this.deps.kernel, lease);
+  /** The host's side of the pods with these links. Gives what had to be written. */
+  podLinks(names: readonly string[]): readonly string[] {
+    return this.pods(names.flatMap((name) => this.deps.book.findByLink(name) ?? []));
   }
 
-  /** The host's side of these pods. */
+  /** The host's side of these pods. What is looked at for all together is read once. */
   pods(leases: readonly Lease[]): readonly string[] {
+    if (leases.length === 0) return [];
     const state = readPodsState(this.deps.kernel);
     return leases.flatMap((lease) => repair(this.deps.kernel, lease, state));
   }

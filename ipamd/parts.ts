@@ -185,7 +185,7 @@ function buildGuard(
     ),
     repairs: {
       everything: () => repairs.everything(),
-      podLink: (name) => repairs.podLink(name),
+      podLinks: (names) => repairs.podLinks(names),
       podLinkGone: (name) => repairs.podLinkGone(name),
       forwardAccepts: () => hostNetwork.applyForward(),
       otherLink: (change, link) => {
