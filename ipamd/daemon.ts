@@ -6,7 +6,7 @@ import path from "node:path";
 import { DelQueue } from "./del-queue.ts";
 import { podRules } from "./host-network/plan.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
-import { leftoverProblems } from "./leftover-facts.ts";
+import { leftoverProblems, reportLeftovers } from "./leftover-facts.ts";
 import { buildParts, type DaemonDeps, type Parts } from "./parts.ts";
 import { poolView } from "./pool-view.ts";
 import { readKernel, recover } from "./recovery.ts";
@@ -101,7 +101,7 @@ export class Daemon {
       podEnds.run(signal),
       reconciler.run(signal),
       survey.run(problems, () => uplinks.list(), clock, signal),
-      this.reportLeftovers(),
+      this.reportLeftovers(signal),
       lostDels.addForgotten(),
     ];
     for (const work of works) {
@@ -111,10 +111,11 @@ export class Daemon {
     }
   }
 
-  private async reportLeftovers(): Promise<void> {
-    const { config, kernel } = this.deps;
+  private reportLeftovers(signal: AbortSignal): Promise<void> {
+    const { config, kernel, clock } = this.deps;
     const folder = config.conflistDir === undefined ? {} : { networkFolder: config.conflistDir };
-    this.parts.problems.report("leftovers", await leftoverProblems({ host: kernel.host, ...folder }));
+    const look = () => leftoverProblems({ host: kernel.host, ...folder });
+    return reportLeftovers(look, this.parts.problems, clock, signal);
   }
 
   private async recover(): Promise<void> {

@@ -1,9 +1,13 @@
 import { readdir } from "node:fs/promises";
+import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import { listFirewall } from "../common/kernel/firewall-listing.ts";
 import type { NetworkStack } from "../common/kernel/netns.ts";
 import { findLeftovers, type LeftoverFacts } from "./leftovers.ts";
-import type { Problem } from "./problems.ts";
+import type { Problem, ProblemBoard } from "./problems.ts";
+
+/** Whoever removes them sees them gone without a restart. Each look runs programs, and is in no hurry. */
+const LOOK_EVERY_MS = 300_000;
 
 export type LeftoverSources = {
   readonly host: NetworkStack;
@@ -35,6 +39,19 @@ export async function leftoverProblems(sources: LeftoverSources): Promise<Proble
   } catch (error) {
     const sentence = `what other CNIs left could not be looked for: ${describeError(error)}`;
     return [{ code: "other-cni", severity: "warning", sentence }];
+  }
+}
+
+/** Reports what `look` gives, at once and every five minutes until the signal aborts. */
+export async function reportLeftovers(
+  look: () => Promise<readonly Problem[]>,
+  board: Pick<ProblemBoard, "report">,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    board.report("leftovers", await look());
+    await clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined);
   }
 }
 
