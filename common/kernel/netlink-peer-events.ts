@@ -59,8 +59,14 @@ export class PeerEvents {
     this.poll.pause();
     await systemClock.sleep(READ_EVERY_MS);
     if (this.closed) return;
-    this.drain();
-    this.poll.resume();
+    try {
+      this.drain();
+    } catch {
+      // whatever could not be read or understood may have been about any of them
+      if (!this.closed) this.emit({ kind: "peer" });
+    } finally {
+      this.poll.resume();
+    }
   }
 
   private drain(): void {

@@ -47,6 +47,21 @@ const isRule = (priority: number) => (event: KernelEvent) =>
 const endWatch = () => run(`ip -n ${host.name} rule add priority 999 lookup main`);
 
 describe("NetlinkEvents", () => {
+  it("tells that any far end may have been set when reading them fails, and goes on", async () => {
+    const seen: string[] = [];
+    let failures = 1;
+    using _ = kernel.events.subscribe((event) => {
+      if (event.kind !== "peer") return;
+      if (failures-- > 0) throw new Error("cannot be read");
+      seen.push(event.link === undefined ? "any" : "one");
+    });
+    createPair();
+    run(`ip -n ${pod.name} link set eth0 down`);
+    await expect.poll(() => seen).toContain("any");
+    run(`ip -n ${pod.name} link set eth0 up`);
+    await expect.poll(() => seen).toContain("one");
+  });
+
   it("tells links, addresses, routes and rules that iproute2 changes, in both families and in order", async () => {
     const ip = (command: string) => run(`ip -n ${host.name} ${command}`);
     const seen = await watch(() => {
