@@ -59,6 +59,11 @@ describe("runCommand()", () => {
     ["a container id with a slash", { CNI_CONTAINERID: "a/b" }, 'CNI_CONTAINERID is not valid: "a/b"'],
     ["a container id that begins with a dot", { CNI_CONTAINERID: ".a" }, '".a"'],
     ["a container id too long", { CNI_CONTAINERID: "a".repeat(201) }, "201 characters, at most 200"],
+    [
+      "a container id too long beside a UID",
+      { CNI_CONTAINERID: "a".repeat(144), CNI_ARGS: `K8S_POD_UID=${"0".repeat(36)}` },
+      "144 characters, at most 143",
+    ],
     ["an ifname too long", { CNI_IFNAME: "abcdefghijklmnop" }, '"abcdefghijklmnop"'],
     ["an ifname with a colon", { CNI_IFNAME: "eth0:1" }, '"eth0:1"'],
     ["an ifname with a space", { CNI_IFNAME: "eth 0" }, '"eth 0"'],

@@ -11,6 +11,7 @@ import {
   parseNetns,
   parsePod,
   podOf,
+  requireRoom,
   requireVariables,
 } from "./environment.ts";
 import { CniError, printError } from "./errors.ts";
@@ -155,7 +156,10 @@ function decodeNames(
     return { command, attachment, args, pod: podOf(args), ...(netns && { netns }) };
   }
   const args = parseArgs(variables);
-  return { command, attachment, args, pod: parsePod(command, args), netns: parseNetns(command, variables) };
+  const named = { attachment, args, pod: parsePod(command, args), netns: parseNetns(command, variables) };
+  // an attachment that is there has had room
+  if (command === "ADD") requireRoom(command, attachment, named.pod);
+  return { command, ...named };
 }
 
 /** A DEL is not held up by arguments that it does not need. */

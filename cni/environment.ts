@@ -5,6 +5,7 @@
 import type { Attachment, ContainerId, PodUid } from "../common/ids.ts";
 import { CniError } from "./errors.ts";
 import type { PodRef } from "./ipam.ts";
+import { containerIdRoom } from "./lease-alias.ts";
 import { IDENTIFIER, quote } from "./netconf.ts";
 
 export type Variables = ReadonlyMap<string, string>;
@@ -21,7 +22,7 @@ const REQUIRED: Readonly<Record<Command, readonly string[]>> = {
   VERSION: [],
 };
 
-/** The kernel keeps a container id in a link's alias, which has room for so many characters. DEL of a longer one finds nothing. */
+/** No container id that has been added is longer; requireRoom() says what an ADD takes. DEL of a longer one finds nothing. */
 export const CONTAINER_ID_MAX = 200;
 /** Kubernetes' UIDs have 32 or 36 characters; the kernel keeps one beside the container id. */
 const POD_UID_MAX = 64;
@@ -95,6 +96,21 @@ export function parsePod(command: Command, args: ReadonlyMap<string, string>): P
     );
   }
   return podOf(args);
+}
+
+/**
+ * The kernel keeps an attachment in its link's alias. Throws CniError 4 when that has no room for these names beside the longest addresses: an ADD
+ * must not depend on which address it gets.
+ */
+export function requireRoom(command: Command, { containerId, ifname }: Attachment, pod: PodRef): void {
+  const uid = pod.uid ?? "";
+  const room = containerIdRoom(ifname, uid);
+  if (containerId.length <= room) return;
+  throw new CniError(
+    "invalidVariable",
+    `${command}: CNI_CONTAINERID has ${containerId.length} characters, at most ${room} with CNI_IFNAME ${quote(ifname)} ` +
+      `and K8S_POD_UID ${quote(uid)}: ${quote(containerId)}`,
+  );
 }
 
 /** Who the pod is, as kubelet's runtimes tell it in CNI_ARGS. */

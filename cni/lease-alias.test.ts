@@ -2,7 +2,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ContainerId, PodUid } from "../common/ids.ts";
 import { IpAddress } from "../common/ip.ts";
-import { ALIAS_BYTES_MAX, formatLeaseAlias, type LeaseRecord, parseLeaseAlias } from "./lease-alias.ts";
+import {
+  ALIAS_BYTES_MAX,
+  containerIdRoom,
+  formatLeaseAlias,
+  type LeaseRecord,
+  parseLeaseAlias,
+} from "./lease-alias.ts";
 
 const record: LeaseRecord = {
   state: "ready",
@@ -59,6 +65,21 @@ describe("a lease's alias", () => {
     expect(() => formatLeaseAlias({ ...record, attachment: { containerId, ifname: "eth0" } })).toThrow(
       /container id "c{200}" has 200 characters; at most 1\d\d can be recorded/,
     );
+  });
+
+  it("has room for as many characters as containerIdRoom() says, and no more, beside the longest addresses", () => {
+    const uid = "0".repeat(36);
+    const room = containerIdRoom("eth|0", uid);
+    const format = (length: number) =>
+      formatLeaseAlias({
+        ...record,
+        attachment: { containerId: "c".repeat(length) as ContainerId, ifname: "eth|0" },
+        ipv4: IpAddress.parse("255.255.255.255"),
+        ipv6: IpAddress.parse("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+      });
+    expect(Buffer.byteLength(format(room))).toBeLessThanOrEqual(ALIAS_BYTES_MAX);
+    expect(() => format(room + 1)).toThrow(`at most ${room} can be recorded`);
+    expect(containerIdRoom("eth0", "|".repeat(64))).toBe(0);
   });
 
   it.each([

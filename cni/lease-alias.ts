@@ -10,6 +10,8 @@ import type { PodRef } from "./ipam.ts";
 
 /** Bytes of IFLA_IFALIAS without the terminating NUL; one more is ERANGE (measured on 6.18). */
 export const ALIAS_BYTES_MAX = 254;
+const LONGEST_IPV4 = "255.255.255.255";
+const LONGEST_IPV6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
 
 /** `made`: the ADD has not finished. `ready`: the pod has it. `released`: a DEL has begun. */
 export type LeaseState = "made" | "ready" | "released";
@@ -49,6 +51,12 @@ export function formatLeaseAlias(record: LeaseRecord): string {
   }
   const name = pod.name === undefined ? "" : escapeBars(`${pod.namespace ?? ""}/${pod.name}`);
   return needed + firstBytes(name, ALIAS_BYTES_MAX - longest);
+}
+
+/** How many characters a container id may have with this interface name and UID, whatever addresses the pod gets: 0 when none has room. */
+export function containerIdRoom(ifname: string, uid: string): number {
+  const others = ["v1", "released", escapeBars(ifname), escapeBars(uid), LONGEST_IPV4, LONGEST_IPV6, "", ""];
+  return Math.max(0, ALIAS_BYTES_MAX - Buffer.byteLength(others.join("|")));
 }
 
 /** The record of an alias, or undefined when the text is not one of ours. A cut pod name comes back cut. */
