@@ -9,6 +9,9 @@ const SETTINGS = { "ip-cooldown-period": "1" };
 
 let cluster: Cluster;
 let node: ClusterNode;
+/** Of a host that no daemon has seen. */
+let first: string;
+let firstLinks: readonly string[];
 
 beforeAll(async () => {
   cluster = await Cluster.build(twoZones(`lv${process.pid}`));
@@ -18,6 +21,7 @@ beforeAll(async () => {
     instanceType: "t3.small",
     profile: { ...HOSTILE, forward: "drop" },
   });
+  [first, firstLinks] = [listing(), linkNames()];
 });
 
 afterAll(() => cluster?.[Symbol.asyncDispose]());
@@ -41,6 +45,20 @@ function listing(): string {
   return commands
     .map((line) => runIn(node.place.netnsPath, ["sh", "-c", `${line} 2>/dev/null || true`]))
     .join("");
+}
+
+function linkNames(): string[] {
+  const names = runIn(node.place.netnsPath, ["ip", "-o", "link", "show"]).matchAll(/^\d+: ([^:@]+)/gm);
+  return [...names].map(([, name = ""]) => name);
+}
+
+/** A listing without what these links have: their blocks, routes and parameters. */
+function without(links: readonly string[], text: string): string {
+  const any = `(?:${links.join("|")})`;
+  const blocks = new RegExp(`^\\d+: ${any}[@:].*\\n(?: .*\\n)*`, "gm");
+  const routes = new RegExp(`^.* dev ${any}( .*)?\\n`, "gm");
+  const parameters = new RegExp(`^net\\.ipv[46]\\.\\w+\\.${any}\\..*\\n`, "gm");
+  return text.replace(blocks, "").replace(routes, "").replace(parameters, "");
 }
 
 /** As many as bring every interface that the instance can have, so that no later run brings another. */
@@ -84,6 +102,10 @@ describe("causewayctl host-network", () => {
     const shown = await ctl("show");
     expect(shown.stdout).toBe("nothing of causeway is on this host\n");
     expect((await ctl("remove")).stdout).toBe("nothing of causeway was on this host\n");
+    // interfaces that came meanwhile stay until the cloud takes them
+    const later = linkNames().filter((name) => !firstLinks.includes(name));
+    expect(later).toEqual(["eth1", "eth2"]);
+    expect(without(later, listing())).toBe(first);
   });
 
   it("remove leaves the host byte for byte as it was before the daemon came", async () => {
