@@ -128,8 +128,11 @@ class EventSocket {
   private async readSoon(): Promise<void> {
     this.poll.pause();
     await systemClock.sleep(GATHER_MS);
-    this.drain();
-    if (!this.closed) this.poll.resume();
+    try {
+      this.drain();
+    } finally {
+      if (!this.closed) this.poll.resume();
+    }
   }
 
   /** Reads until nothing waits. */
@@ -137,10 +140,17 @@ class EventSocket {
     while (!this.closed) {
       const bytes = this.receive();
       if (bytes === undefined) return;
-      for (const message of bytes === "lost" ? [] : parseMessages(bytes)) {
-        for (const event of this.decode(message)) if (!this.closed) this.emit(event);
-      }
-      if (bytes === "lost") this.emit({ kind: "lost" });
+      for (const event of this.eventsOf(bytes)) if (!this.closed) this.emit(event);
+    }
+  }
+
+  /** What cannot be understood may have been about anything. */
+  private eventsOf(bytes: Buffer | "lost"): readonly KernelEvent[] {
+    if (bytes === "lost") return [{ kind: "lost" }];
+    try {
+      return parseMessages(bytes).flatMap((message) => this.decode(message));
+    } catch {
+      return [{ kind: "lost" }];
     }
   }
 
