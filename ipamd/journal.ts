@@ -50,7 +50,8 @@ export class Journal {
   /** Free from now on. Idempotent. */
   unclaim(address: IpAddress): void {
     this.points.reach("journal.unclaim");
-    this.kernel.host.routes.remove(claimOf(address));
+    // at each end of a cooling period: no list of all that cool for it
+    this.kernel.host.routes.remove(claimOf(address), { soleType: true });
   }
 
   /** The unit is held and free to give, by that uplink. The map comes first: a unit that is not in it would be routed wrongly. */

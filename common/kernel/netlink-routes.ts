@@ -61,9 +61,10 @@ export class NetlinkRoutes implements Routes {
     this.create(route, FlagsNew.REPLACE, "replace");
   }
 
-  remove(route: Route): void {
+  remove(route: Route, { soleType = false }: { readonly soleType?: boolean } = {}): void {
     // IPv6 ignores the type when it deletes, so `prohibit` would take a `blackhole` of the same metric
-    if (route.destination.family === 6 && route.type !== "unicast" && !this.holds(route)) return;
+    const isUnsure = route.destination.family === 6 && route.type !== "unicast" && !soleType;
+    if (isUnsure && !this.holds(route)) return;
     const body = encodeRoute(route, RT_SCOPE_NOWHERE, (out) => {
       if (route.destination.family === 6 && route.type !== "unicast") out.push(RTA_OIF, u32(LOOPBACK_INDEX));
     });

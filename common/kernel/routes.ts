@@ -33,9 +33,10 @@ export interface Routes {
   replace(route: Route): void;
   /**
    * Idempotent. Sends type, metric, link and protocol, so that it never removes another than the one meant; but to IPv4 a metric of 0
-   * means any, the lowest first.
+   * means any, the lowest first. To be sure of an IPv6 type it reads the table, which the kernel does not compare; `soleType` says that no other type of ours
+   * ever has that metric there, and spares it.
    */
-  remove(route: Route): void;
+  remove(route: Route, certainty?: { readonly soleType: true }): void;
   /** A dump filtered in the kernel by family and table (and protocol): an absent table is an empty list. */
   list(filter: { readonly family: Family; readonly table: number; readonly protocol?: number }): Route[];
 }

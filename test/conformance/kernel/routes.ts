@@ -61,6 +61,16 @@ export function describeRoutes(on: KernelFixture): void {
         expect(list()).toEqual([`unreachable ${one} 4096 -`]);
       });
 
+      it(`of IPv${family} whose type is the only one of their metric are removed, and no other`, () => {
+        on.host.routes.add(route(one));
+        on.host.routes.add(route(one, { type: "blackhole", metric: 8192 }));
+        for (const other of [route(one, { metric: 4097 }), route(one, { protocol: 4 })])
+          on.host.routes.remove(other, { soleType: true });
+        expect(list()).toHaveLength(2);
+        for (let times = 0; times < 2; times += 1) on.host.routes.remove(route(one), { soleType: true });
+        expect(list()).toEqual([`blackhole ${one} 8192 -`]);
+      });
+
       it(`of IPv${family} by a link go when it goes down, and the unreachable ones stay`, () => {
         const { hostIndex } = on.createPod();
         on.host.routes.add(route(one));
