@@ -45,14 +45,12 @@ export async function recordPoints(): Promise<RecordedPoints> {
   const hold = await during(() => journal.hold(1, units[0] as Cidr));
   const add = await during(() => addPod(deps, request(1), new AbortController().signal));
   const del = await during(() => delPod(deps, { attachment, startedAt: 2 }));
-  const gone = new AbortController();
-  await deps.dyingLinks.gone(podLink(attachment).hostName, gone.signal);
-  const undone = await during(async () => {
-    const adding = addPod(deps, request(3), gone.signal);
-    // once the attachment has been made, and before its answer
-    setImmediate(() => gone.abort(new Error("the plugin is gone")));
-    await adding.catch(() => undefined);
-  });
+  const never = new AbortController().signal;
+  await deps.dyingLinks.gone(podLink(attachment).hostName, never);
+  // the plugin is gone once the attachment has been made, and before its answer
+  const undone = await during(() =>
+    addPod(deps, { ...request(3), isAbandoned: () => true }, never).catch(() => undefined),
+  );
   const coolingEnds = await during(() => units.forEach((unit) => void journal.unclaim(unit.first)));
   const move = await during(() => journal.move(units[0] as Cidr, 1, 2));
   const release = await during(() => journal.startRelease(units[0] as Cidr));
