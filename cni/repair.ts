@@ -15,7 +15,11 @@ import { podLink } from "./pod-link.ts";
 import { type EndOfPair, hostEndTowards, planPodNetwork } from "./pod-network.ts";
 
 /** What is looked at for all pods together. */
-export type PodsState = { readonly routes: readonly Route[]; readonly genuine: ReadonlySet<string> };
+export type PodsState = {
+  /** By destination: with many pods each is otherwise compared with the routes of all. */
+  readonly routes: ReadonlyMap<string, readonly Route[]>;
+  readonly genuine: ReadonlySet<string>;
+};
 
 /** Our routes in the pods table, both families. */
 export function readPodsTable(kernel: Kernel): Route[] {
@@ -27,7 +31,7 @@ export function readPodsTable(kernel: Kernel): Route[] {
 /** The pods table and the genuine pairs, as they are now. */
 export function readPodsState(kernel: Kernel): PodsState {
   return {
-    routes: readPodsTable(kernel),
+    routes: Map.groupBy(readPodsTable(kernel), destinationOf),
     genuine: new Set(kernel.nft.list("genuine").map(genuineName)),
   };
 }
@@ -78,7 +82,7 @@ function repairEnd(
   host: NetworkStack,
   end: EndOfPair,
   linkIndex: number,
-  actual: readonly Route[],
+  actual: PodsState["routes"],
 ): string[] {
   const addresses = lacking(
     end.addresses.map((address) => ({ ...address, linkIndex })),
@@ -94,7 +98,7 @@ function repairEnd(
   for (const neighbour of neighbours) host.neighbours.set(neighbour);
   const routes = lacking(
     end.routes.map((route) => ({ ...route, linkIndex })),
-    actual,
+    end.routes.flatMap((route) => actual.get(destinationOf(route)) ?? []),
     isSameRoute,
   );
   for (const route of routes) host.routes.replace(route);
@@ -103,6 +107,10 @@ function repairEnd(
     ...neighbours.map(({ address }) => `neighbour ${address}`),
     ...routes.map(({ destination }) => `route ${destination}`),
   ];
+}
+
+function destinationOf({ destination }: Pick<Route, "destination">): string {
+  return destination.toString();
 }
 
 function lacking<T>(wanted: readonly T[], actual: readonly T[], isSame: (a: T, b: T) => boolean): T[] {

@@ -2,6 +2,7 @@
  * Puts the host back as it must be, whole or one pod at a time, and ends leases whose link is gone. What it does is repeatable; when, is decided by
  * the start and by the guard.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import type { DyingLinks } from "../cni/dying-links.ts";
 import type { Lease } from "../cni/ipam.ts";
 import { podLink } from "../cni/pod-link.ts";
@@ -15,6 +16,9 @@ import type { Adoption } from "./adopt.ts";
 import { type LeaseBook, leaseFields } from "./lease-book.ts";
 import type { ProblemBoard } from "./problems.ts";
 import type { Recovered } from "./recovery.ts";
+
+/** How long a look at all pods keeps calls waiting. */
+const AT_ONCE_MS = 5;
 
 export type HostRepairsDeps = {
   readonly kernel: Kernel;
@@ -88,11 +92,28 @@ export class HostRepairs {
   }
 
   private async everythingNow(): Promise<readonly string[]> {
-    const { adoption, book } = this.deps;
+    const { adoption } = this.deps;
     this.endLostLeases();
     if (adoption.missLostLinks()) this.deps.uplinkLost();
     const written = await adoption.applyHost();
-    return [...written, ...adoption.restoreJournal(), ...this.pods(book.ready())];
+    return [...written, ...adoption.restoreJournal(), ...(await this.everyPod())];
+  }
+
+  /** As pods(), for all of them, a few at a time: calls that come meanwhile are served between. */
+  private async everyPod(): Promise<string[]> {
+    const { kernel, book } = this.deps;
+    const state = readPodsState(kernel);
+    const written: string[] = [];
+    let until = performance.now() + AT_ONCE_MS;
+    for (const { attachment } of book.ready()) {
+      // it may have ended meanwhile
+      const lease = book.findByLink(podLink(attachment).hostName);
+      if (lease !== undefined) written.push(...repair(kernel, lease, state));
+      if (performance.now() < until) continue;
+      await turn();
+      until = performance.now() + AT_ONCE_MS;
+    }
+    return written;
   }
 
   /** Leases whose link went while nobody saw it: events were lost. */
