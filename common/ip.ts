@@ -80,11 +80,6 @@ export class IpAddress {
     return IpAddress.fromValue(this.family, this.value + BigInt(offset));
   }
 
-  /** 224.0.0.0/4 and ff00::/8. */
-  get isMulticast(): boolean {
-    return this.family === 4 ? this.value >> 28n === 0xen : this.value >> 120n === 0xffn;
-  }
-
   /** /32 or /128 of this address alone. */
   toCidr(): Cidr {
     return Cidr.of(this, BITS[this.family]);

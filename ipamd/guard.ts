@@ -157,8 +157,8 @@ export class Guard {
 
   /** Of pods we made every entry that matters; those of other links are the kernel's own. */
   private noticeNeighbour(linkIndex: number, address: IpAddress): void {
-    // the kernel's own for groups come and go with a link's carrier
-    if (address.isMulticast) return;
+    // the kernel's own for groups, and what it learned of a pod's link-local address, come and go: with more than a hundred pods all the time
+    if (!this.deps.repairs.isOfPool(address)) return;
     const link = this.deps.kernel.host.links.find(linkIndex);
     if (link !== undefined && this.deps.repairs.roleOf(link) === "pod") this.podDamaged(link.name);
   }
