@@ -30,7 +30,7 @@ export const USAGE = `npm run bench -- [--only NAME]... [--pairs N] [--quick] [-
 
 const WHOLE = {
   pods: [1, 110, 700],
-  bursts: 6,
+  bursts: 4,
   burstSize: 100,
   flowRounds: 21,
   flowSeconds: 0.3,
