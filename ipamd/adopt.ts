@@ -153,9 +153,9 @@ export class Adoption {
   private missUplink(uplink: Uplink, view: CloudView): void {
     const cloud = view.interfaces.find(({ id }) => id === uplink.interfaceId);
     const why = cloud === undefined ? "the cloud does not list it" : whyNot(cloud);
-    if (cloud === undefined || why !== undefined) {
-      this.losses.interfaceMissed(uplink, why ?? "");
-    } else {
+    if (why !== undefined) {
+      this.losses.interfaceMissed(uplink, why);
+    } else if (cloud !== undefined) {
       this.losses.linkMissed(uplink);
       this.missUnits(uplink, cloud);
     }

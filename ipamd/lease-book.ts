@@ -96,7 +96,7 @@ export class LeaseBook implements Ipam {
     this.serveWaiters();
   }
 
-  /** Whether a container has any lease, half made ones too. */
+  /** True while a container has a lease, also one whose ADD still runs. */
   hasContainer(containerId: ContainerId): boolean {
     return [...this.leases.values()].some(({ lease }) => lease.attachment.containerId === containerId);
   }
@@ -136,7 +136,7 @@ export class LeaseBook implements Ipam {
     return [...this.leases.values()].filter(({ ready }) => ready).map(({ lease }) => lease);
   }
 
-  /** Addresses that are not free: of leases, half made ones too, and cooling ones. */
+  /** Addresses that are not free: of leases, also of ADDs that still run, and cooling ones. */
   claimed(): IpAddress[] {
     const leased = [...this.leases.values()].flatMap(({ lease }) => addressesOf(lease));
     return [...leased, ...[...this.cooling.values()].map(({ address }) => address)];

@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { claimOf } from "../cni/pod-network.ts";
-import { noFaultPoints } from "../common/fault-points.ts";
 import {
   type Attachment,
   type ContainerId,
@@ -10,16 +9,15 @@ import {
 } from "../common/ids.ts";
 import { Cidr, IpAddress } from "../common/ip.ts";
 import { MemoryKernel } from "../common/kernel/memory/kernel.ts";
-import { memoryLogger } from "../common/log.ts";
 import { SteppedClock } from "../common/stepped-clock.ts";
 import type { CloudInterface } from "../providers/provider.ts";
 import { testTable } from "../test/conformance/nft-table.ts";
-import { Adoption } from "./adopt.ts";
-import type { HostNetwork } from "./host-network/host-network.ts";
-import { heldRoute, Journal, releasingRoute } from "./journal.ts";
-import { LeaseBook } from "./lease-book.ts";
+import { poolParts } from "../test/pool-parts.ts";
+import type { Adoption } from "./adopt.ts";
+import { heldRoute, releasingRoute } from "./journal.ts";
+import type { LeaseBook } from "./lease-book.ts";
 import { CONFIRM_AFTER_MS, LAG_MAX_MS } from "./misses.ts";
-import { Pool } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 import { readKernel, recover } from "./recovery.ts";
 import { formatUplinkAlias } from "./uplink.ts";
 import { Uplinks } from "./uplinks.ts";
@@ -27,13 +25,6 @@ import { Uplinks } from "./uplinks.ts";
 const [A, B, C] = ["10.0.0.5/32", "10.0.0.6/32", "10.0.1.7/32"] as const;
 const never = new AbortController().signal;
 const pod = (name: string): Attachment => ({ containerId: name as ContainerId, ifname: "eth0" });
-/** The host's rules and tables have tests of their own. */
-const nothingToWrite: HostNetwork = {
-  apply: async () => [],
-  applyForward: async () => [],
-  rememberedCidrs: async () => [],
-};
-
 function nic(slot: number, units: readonly string[]): CloudInterface {
   return {
     id: `eni-${slot}` as InterfaceId,
@@ -55,39 +46,17 @@ function nic(slot: number, units: readonly string[]): CloudInterface {
 class Node {
   readonly kernel = new MemoryKernel();
   readonly clock = new SteppedClock();
-  readonly pool = new Pool();
-  readonly uplinks = new Uplinks(this.kernel.host);
-  readonly log = memoryLogger();
+  readonly pool: Pool;
+  readonly uplinks: Uplinks;
   readonly book: LeaseBook;
   readonly adoption: Adoption;
 
   constructor() {
-    const { pool, kernel, clock, uplinks } = this;
-    const { log } = this.log;
-    const journal = new Journal(kernel, noFaultPoints);
-    this.book = new LeaseBook({
-      pool,
-      journal,
-      clock,
-      log,
-      families: [4],
-      cooldownMs: () => 30_000,
-      uplink: (slot) => uplinks.get(slot),
-      podMtuBytes: () => undefined,
-      forgetConnections: async () => undefined,
-      demandChanged: () => undefined,
-      limit: () => undefined,
-    });
-    this.adoption = new Adoption({
-      kernel,
-      hostNetwork: nothingToWrite,
-      uplinks,
-      pool,
-      journal,
-      book: () => this.book,
-      clock,
-      log,
-    });
+    const { pool, uplinks, book, adoption } = poolParts(this);
+    this.pool = pool;
+    this.uplinks = uplinks;
+    this.book = book;
+    this.adoption = adoption;
   }
 
   addLink(slot: number): void {

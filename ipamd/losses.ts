@@ -57,7 +57,7 @@ export class Losses {
 
   /** The cloud lists it. */
   unitSeen(uplink: Uplink, unit: Cidr): void {
-    this.misses.seen(unit.toString());
+    this.misses.settled(unit.toString());
     if (this.deps.pool.putBack(uplink.slot, unit))
       this.deps.log.info({ unit: unit.toString(), ...about(uplink) }, "unit back: the cloud lists it again");
   }
@@ -77,7 +77,7 @@ export class Losses {
 
   /** The cloud lists the interface as one that carries pods. */
   interfaceSeen(id: InterfaceId): void {
-    this.misses.seen(id);
+    this.misses.settled(id);
   }
 
   /**
@@ -94,7 +94,7 @@ export class Losses {
     if (uplink.isPrimary) return;
     pool.removeUplink(uplink.slot);
     this.deps.uplinks.remove(uplink.slot);
-    this.misses.forget(uplink.interfaceId);
+    this.misses.settled(uplink.interfaceId);
     // what is somebody else's from now on does not carry our marks
     ignoring(["ENODEV"], () => this.deps.kernel.host.links.change(uplink.linkIndex, { alias: "", group: 0 }));
     log.warn({ ...about(uplink), why }, "uplink given up");
@@ -114,7 +114,7 @@ export class Losses {
   }
 
   private drop(slot: number, unit: Cidr): void {
-    this.misses.forget(unit.toString());
+    this.misses.settled(unit.toString());
     this.deps.pool.drop(slot, unit);
     this.deps.journal.drop(slot, unit);
   }

@@ -18,9 +18,9 @@ export type LostDelsOptions = {
   readonly pluginDir: string;
   /** The plugins behind ours, in the order of the list. */
   readonly plugins: () => Promise<readonly PluginConf[]>;
-  /** Whether a container has any lease. */
+  /** True while a container has a lease. */
   readonly hasLease: (containerId: ContainerId) => boolean;
-  /** Whether the pod link of an attachment is there. */
+  /** True while the pod link of an attachment is there. */
   readonly hasLink: (attachment: Attachment) => boolean;
   readonly clock: Clock;
   readonly log: Logger;

@@ -16,12 +16,12 @@ export class Misses {
 
   /** The cloud has just given it: a list that does not have it yet is older than that, for a while. */
   given(key: string, now: number): void {
-    this.seen(key);
+    this.settled(key);
     this.young.set(key, now);
   }
 
-  /** The cloud lists it. */
-  seen(key: string): void {
+  /** Nothing is in doubt about it: the cloud lists it, or it is not ours any more. */
+  settled(key: string): void {
     this.since.delete(key);
     this.confirmed.delete(key);
     this.young.delete(key);
@@ -36,11 +36,6 @@ export class Misses {
     if (since === undefined || now - since < CONFIRM_AFTER_MS) return "doubt";
     this.confirmed.add(key);
     return "gone";
-  }
-
-  /** It is not ours any more. */
-  forget(key: string): void {
-    this.seen(key);
   }
 
   /** The last answer about it omitted it. */

@@ -1,25 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { noFaultPoints } from "../common/fault-points.ts";
 import { MemoryKernel } from "../common/kernel/memory/kernel.ts";
-import { memoryLogger } from "../common/log.ts";
 import { SteppedClock } from "../common/stepped-clock.ts";
 import { FakeCloud } from "../providers/fake/cloud.ts";
 import { FakeNetwork } from "../providers/fake/provider.ts";
 import { testTable } from "../test/conformance/nft-table.ts";
-import { Adoption } from "./adopt.ts";
-import type { HostNetwork } from "./host-network/host-network.ts";
-import { Journal } from "./journal.ts";
-import { LeaseBook } from "./lease-book.ts";
-import { Pool } from "./pool.ts";
+import { poolParts } from "../test/pool-parts.ts";
 import { Reconciler } from "./reconcile.ts";
-import { Uplinks } from "./uplinks.ts";
 
-/** The host's rules and tables have tests of their own. */
-const nothingToWrite: HostNetwork = {
-  apply: async () => [],
-  applyForward: async () => [],
-  rememberedCidrs: async () => [],
-};
 /** For what is asked for at once. */
 const MOMENT_MS = 200;
 
@@ -56,32 +43,7 @@ afterEach(async () => {
 });
 
 function build(kernel: MemoryKernel, network: FakeNetwork): Reconciler {
-  const [pool, uplinks, { log }] = [new Pool(), new Uplinks(kernel.host), memoryLogger()];
-  const journal = new Journal(kernel, noFaultPoints);
-  const book = new LeaseBook({
-    pool,
-    journal,
-    clock,
-    log,
-    families: [4],
-    cooldownMs: () => 30_000,
-    uplink: (slot) => uplinks.get(slot),
-    podMtuBytes: () => undefined,
-    forgetConnections: async () => undefined,
-    demandChanged: () => undefined,
-    limit: () => undefined,
-  });
-  const hostNetwork = nothingToWrite;
-  const adoption = new Adoption({
-    kernel,
-    hostNetwork,
-    uplinks,
-    pool,
-    journal,
-    book: () => book,
-    clock,
-    log,
-  });
+  const { pool, uplinks, adoption, log } = poolParts({ kernel, clock });
   const waiting = () => 0;
   const passed = () => undefined;
   return new Reconciler({ network, adoption, pool, uplinks, waiting, passed, families: [4], clock, log });

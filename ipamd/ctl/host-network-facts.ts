@@ -1,7 +1,7 @@
 /** What is ours on the host now, as values; for people to read. */
 import { type LeaseRecord, parseLeaseAlias } from "../../cni/lease-alias.ts";
 import { isPodLinkName } from "../../cni/pod-link.ts";
-import { MAIN_TABLE, PODS_TABLE, PROTOCOL, SLOT_MAX } from "../../common/constants.ts";
+import { PODS_TABLE, PROTOCOL, SLOT_MAX } from "../../common/constants.ts";
 import type { LinkAddress } from "../../common/kernel/addresses.ts";
 import type { Kernel } from "../../common/kernel/kernel.ts";
 import type { Link } from "../../common/kernel/links.ts";
@@ -79,5 +79,3 @@ export function isBare(facts: HostNetworkFacts): boolean {
   const lists = [uplinks, pods, rules, podsTable, uplinkTables, forwardAccepts];
   return nft === undefined && lists.every((list) => list.length === 0);
 }
-
-export const tableName = (table: number): string => (table === MAIN_TABLE ? "main" : String(table));

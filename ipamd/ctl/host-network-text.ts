@@ -1,9 +1,9 @@
 /** What is ours on the host and why it is there, section by section. Pure. */
 import type { PodRef } from "../../cni/ipam.ts";
-import { RULE_PRIORITY } from "../../common/constants.ts";
+import { MAIN_TABLE, RULE_PRIORITY } from "../../common/constants.ts";
 import type { Route } from "../../common/kernel/routes.ts";
 import { addressesOf } from "../recovery.ts";
-import { type HostNetworkFacts, tableName } from "./host-network-facts.ts";
+import type { HostNetworkFacts } from "./host-network-facts.ts";
 
 export type Section = { readonly title: string; readonly why: string; readonly lines: readonly string[] };
 
@@ -134,4 +134,8 @@ function parameters({ before, sysctlNow }: HostNetworkFacts): Section {
 
 function nameOf({ namespace, name }: PodRef): string | undefined {
   return name === undefined ? undefined : `${namespace ?? ""}/${name}`;
+}
+
+function tableName(table: number): string {
+  return table === MAIN_TABLE ? "main" : String(table);
 }

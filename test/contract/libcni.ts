@@ -2,9 +2,9 @@
  * What the reference library (libcni 1.3) does with a configuration list on behalf of a runtime: one plugin after another by exec, each with the result of
  * the one before, capability arguments for who declares them, and a file per attachment that keeps the result for CHECK, DEL and GC.
  */
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { runProgram } from "../../common/kernel/processes.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -57,6 +57,8 @@ export type LibcniOptions = {
   readonly pluginFolders: readonly string[];
 };
 
+/** Than a plugin's own deadlines. */
+const LONGER_THAN_ANY_MS = 120_000;
 /** The newest version that the library knows. */
 const OWN_VERSION = "1.1.0";
 
@@ -169,8 +171,7 @@ export class Libcni {
       .map((folder) => path.join(folder, plugin.type))
       .find((file) => existsSync(file));
     if (binary === undefined) throw new Error(`failed to find plugin "${plugin.type}" in path`);
-    const env = {
-      PATH: process.env.PATH,
+    const environment = {
       CAUSEWAY_SOCKET: socketPath,
       CNI_COMMAND: command,
       CNI_PATH: pluginFolders.join(":"),
@@ -181,7 +182,11 @@ export class Libcni {
         CNI_ARGS: rt.args ?? "",
       }),
     };
-    const run = await execute(["nsenter", `--net=${netnsPath}`, binary], env, JSON.stringify(config));
+    const run = await runProgram(["nsenter", `--net=${netnsPath}`, binary], {
+      environment,
+      input: JSON.stringify(config),
+      timeoutMs: LONGER_THAN_ANY_MS,
+    });
     if (run.exitCode !== 0) throw new PluginError(plugin.type, command, run.stdout, run.stderr);
     return run.stdout;
   }
@@ -199,25 +204,4 @@ export function negotiate({ cniVersion, cniVersions = [] }: ConfList): string {
 
 function sameAttachment(a: RuntimeConf, b: RuntimeConf): boolean {
   return a.containerId === b.containerId && a.ifname === b.ifname;
-}
-
-function execute(
-  [file = "", ...args]: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-  stdin: string,
-): Promise<{ readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }> {
-  const child = spawn(file, args, { env, stdio: "pipe" });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (chunk: Buffer) => {
-    stdout += chunk;
-  });
-  child.stderr.on("data", (chunk: Buffer) => {
-    stderr += chunk;
-  });
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(stdin);
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (exitCode) => resolve({ exitCode, stdout, stderr }));
-  });
 }

@@ -8,11 +8,11 @@ import type { FaultPoints } from "../../common/fault-points.ts";
 import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
 import { Cidr } from "../../common/ip.ts";
 import { MemoryKernel } from "../../common/kernel/memory/kernel.ts";
-import { memoryLogger } from "../../common/log.ts";
-import { Journal } from "../../ipamd/journal.ts";
-import { LeaseBook } from "../../ipamd/lease-book.ts";
-import { Pool } from "../../ipamd/pool.ts";
+import type { Journal } from "../../ipamd/journal.ts";
+import type { LeaseBook } from "../../ipamd/lease-book.ts";
+import type { Pool } from "../../ipamd/pool.ts";
 import { testTable } from "../conformance/nft-table.ts";
+import { poolParts } from "../pool-parts.ts";
 
 export const NETNS = "/run/netns/recorded";
 export const attachment: Attachment = { containerId: "aa01" as ContainerId, ifname: "eth0" };
@@ -31,24 +31,9 @@ export async function memoryDaemon(points: FaultPoints): Promise<MemoryDaemon> {
   const kernel = new MemoryKernel();
   await kernel.nft.load(testTable);
   kernel.createNetns(NETNS);
-  const journal = new Journal(kernel, points);
-  const pool = new Pool();
+  const { journal, pool, book, log } = poolParts({ kernel, clock: systemClock, families: [4, 6], points });
   pool.addUplink(1, DEFAULT_POOL);
   for (const unit of units) pool.hold(1, unit);
-  const book = new LeaseBook({
-    pool,
-    journal,
-    clock: systemClock,
-    log: memoryLogger().log,
-    families: [4, 6],
-    cooldownMs: () => 30_000,
-    uplink: () => undefined,
-    podMtuBytes: () => undefined,
-    forgetConnections: async () => undefined,
-    demandChanged: () => undefined,
-    limit: () => undefined,
-  });
-  const { log } = memoryLogger();
   const desk = new AttachmentDesk(systemClock, log);
   const dyingLinks = new DyingLinks({
     removeGroup: async () => {

@@ -8,6 +8,7 @@ import { openKernel } from "../../common/kernel/real-kernel.ts";
 import { ProgramXtables } from "../../common/kernel/xtables.ts";
 import { findProblems } from "../../ipamd/host-network/problems.ts";
 import { HostSurvey } from "../../ipamd/host-network/survey.ts";
+import { heldRoute } from "../../ipamd/journal.ts";
 import { createNetns, run, type TestNetns } from "./namespaces.ts";
 
 let host: TestNetns;
@@ -63,13 +64,7 @@ describe("HostSurvey", () => {
 
   it("finds a rule that reaches into a unit, from the journal's own routes", async () => {
     const unit = Cidr.parse("10.0.0.32/28");
-    kernel.host.routes.add({
-      destination: unit,
-      table: 4100,
-      type: "blackhole",
-      protocol: 197,
-      metric: 8192,
-    });
+    kernel.host.routes.add(heldRoute(unit));
     host.exec("ip rule add pref 100 lookup 77");
     host.exec("ip route add unreachable 10.0.0.0/24 table 77");
     expect(await sentences()).toEqual([expect.stringContaining("takes 10.0.0.0/24, where pods are")]);
@@ -77,13 +72,7 @@ describe("HostSurvey", () => {
 
   it("finds a guest agent's local route over a unit, and not the kernel's", async () => {
     const unit = Cidr.parse("10.0.0.32/28");
-    kernel.host.routes.add({
-      destination: unit,
-      table: 4100,
-      type: "blackhole",
-      protocol: 197,
-      metric: 8192,
-    });
+    kernel.host.routes.add(heldRoute(unit));
     host.exec("ip address add 10.0.0.33/32 dev lo");
     expect(await found()).toEqual([]);
     host.exec("ip route add local 10.0.0.32/29 dev lo table local proto 66");
