@@ -79,7 +79,8 @@ describe("plan()", () => {
       {
         kind: "create",
         key: "default",
-        subnetId: "subnet-1",
+        subnets: { by: "ids", ids: ["subnet-1"] },
+        avoid: [],
         cardIndex: 0,
         units: [{ family: 4, prefixLength: 32, count: 3 }],
       },

@@ -6,7 +6,13 @@ import { createHash } from "node:crypto";
 import { SLOT_MAX } from "../common/constants.ts";
 import type { InterfaceId, PoolKey, SubnetId } from "../common/ids.ts";
 import type { Family } from "../common/ip.ts";
-import type { Capabilities, CloudInterface, CloudView, UnitRequest } from "../providers/provider.ts";
+import type {
+  Capabilities,
+  CloudInterface,
+  CloudView,
+  SubnetChoice,
+  UnitRequest,
+} from "../providers/provider.ts";
 import type { ShelfSummary } from "./pool.ts";
 
 export type PlanInput = {
@@ -32,7 +38,8 @@ export type Action =
   | {
       readonly kind: "create";
       readonly key: PoolKey;
-      readonly subnetId: SubnetId;
+      readonly subnets: SubnetChoice;
+      readonly avoid: readonly SubnetId[];
       readonly cardIndex: number;
       readonly units: readonly UnitRequest[];
     };
@@ -126,7 +133,8 @@ function addInterface(input: PlanInput, actions: readonly Action[], shortage: nu
   const create: Action = {
     kind: "create",
     key: input.key,
-    subnetId: subnet.id,
+    subnets: { by: "ids", ids: [subnet.id] },
+    avoid: [],
     cardIndex: card.index,
     units,
   };

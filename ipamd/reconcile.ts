@@ -200,7 +200,7 @@ export class Reconciler {
     if (!(error instanceof CloudError) || error.code !== "subnet-exhausted") return;
     const subnet =
       action.kind === "create"
-        ? action.subnetId
+        ? error.subnetIds[0]
         : this.view?.interfaces.find(({ id }) => id === action.interfaceId)?.subnet.id;
     if (subnet !== undefined) this.fullSubnets.set(subnet, this.deps.clock.now() + FULL_SUBNET_FOR_MS);
   }

@@ -3,14 +3,53 @@
  */
 import * as z from "zod";
 import { Cidr, type Family, mergeCidrs } from "../common/ip.ts";
+import type { SubnetChoice } from "../providers/provider.ts";
 
 export type Settings = {
   readonly families: readonly Family[];
   readonly externalSnat: boolean;
   readonly excludeSnatCidrs: readonly Cidr[];
   readonly cooldownMs: number;
+  readonly pool: PoolSettings;
   /** Undefined: the MTU of the uplink that carries the pod. */
   readonly podMtuBytes: number | undefined;
+};
+
+/** How much the pool holds, and of what. */
+export type PoolSettings = {
+  /** `auto` chooses by what costs fewer calls and wastes no more than the spare. */
+  readonly unit: "auto" | "single" | "block";
+  /** Free addresses beyond demand, when none of the targets below is set. */
+  readonly spare: number;
+  /** Each undefined when it is not set. They mean what amazon-vpc-cni users know, but that a cooling address is not free. */
+  readonly warmIpTarget: number | undefined;
+  readonly minimumIpTarget: number | undefined;
+  readonly warmEniTarget: number | undefined;
+  readonly warmPrefixTarget: number | undefined;
+  /** Interfaces on this node, the primary included; undefined: what the instance can have. */
+  readonly maxEni: number | undefined;
+  /** How long a unit must have been free and not wanted before it is given back. */
+  readonly releaseAfterMs: number;
+  /** What the daemon may change in the cloud: an operator's brake. */
+  readonly cloudWrites: "all" | "no-release" | "none";
+  /** Where new interfaces are made. */
+  readonly subnets: SubnetChoice;
+  /** Addresses that were on an interface before we managed it may be given to pods; they are never given back to the cloud. */
+  readonly useExisting: boolean;
+};
+
+export const DEFAULT_POOL_SETTINGS: PoolSettings = {
+  unit: "auto",
+  spare: 2,
+  warmIpTarget: undefined,
+  minimumIpTarget: undefined,
+  warmEniTarget: undefined,
+  warmPrefixTarget: undefined,
+  maxEni: undefined,
+  releaseAfterMs: 60_000,
+  cloudWrites: "all",
+  subnets: { by: "node" },
+  useExisting: false,
 };
 
 const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
@@ -125,6 +164,7 @@ export function parseSettings(
       externalSnat: values["external-snat"],
       excludeSnatCidrs: values["exclude-snat-cidrs"],
       cooldownMs: values["ip-cooldown-period"] * 1000,
+      pool: DEFAULT_POOL_SETTINGS,
       podMtuBytes: values["pod-mtu"],
     },
   };

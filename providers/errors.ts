@@ -1,4 +1,5 @@
 import { CodedError, type RetryAdvice } from "../common/errors.ts";
+import type { SubnetId } from "../common/ids.ts";
 
 /** The closed set of what a cloud call may fail with, and what the caller does next. */
 export const CLOUD_ERRORS = {
@@ -9,8 +10,10 @@ export const CLOUD_ERRORS = {
   throttled: "soon",
   /** The interface or the instance is full. */
   "limit-reached": "elsewhere",
-  /** The subnet has no free address, or no free block. */
+  /** The subnet has no free address. */
   "subnet-exhausted": "elsewhere",
+  /** The subnet has free addresses, but no aligned range of them for a block. */
+  "no-free-block": "elsewhere",
   /** The credentials lack an action, which the message names. */
   unauthorized: "later",
   /** No answer, or an answer that says nothing: the outcome is unknown. */
@@ -29,14 +32,22 @@ export class CloudError extends CodedError {
   readonly cloudCode: string | undefined;
   /** The API call that failed, for people and metrics: `AssignPrivateIpAddresses`. */
   readonly operation: string;
+  /** Of `subnet-exhausted` and `no-free-block`: which ones. */
+  readonly subnetIds: readonly SubnetId[];
 
   constructor(
     code: CloudErrorCode,
     message: string,
-    options: { readonly operation: string; readonly cloudCode?: string; readonly cause?: unknown },
+    options: {
+      readonly operation: string;
+      readonly cloudCode?: string;
+      readonly subnetIds?: readonly SubnetId[];
+      readonly cause?: unknown;
+    },
   ) {
     super(code, message, { retry: CLOUD_ERRORS[code], cause: options.cause });
     this.operation = options.operation;
     this.cloudCode = options.cloudCode;
+    this.subnetIds = options.subnetIds ?? [];
   }
 }

@@ -80,9 +80,20 @@ export type CloudView = {
   readonly networkCidrs: readonly Cidr[];
 };
 
+/** Which subnets a new interface may be in, all of the node's zone. */
+export type SubnetChoice =
+  /** The node's own first, then others of the same route table, the one with most free addresses first. */
+  | { readonly by: "node" }
+  /** In this order. */
+  | { readonly by: "ids"; readonly ids: readonly SubnetId[] }
+  /** Those with every one of these tags, the one with most free addresses first. An empty value stands for any. */
+  | { readonly by: "tags"; readonly tags: ReadonlyMap<string, string> };
+
 export type CreateInterface = {
   readonly poolKey: PoolKey;
-  readonly subnetId: SubnetId;
+  readonly subnets: SubnetChoice;
+  /** Subnets that are not tried: they said lately that they are full. */
+  readonly avoid: readonly SubnetId[];
   /** Empty: the groups of the primary interface. */
   readonly securityGroupIds: readonly string[];
   readonly cardIndex: number;
@@ -105,8 +116,15 @@ export interface CloudNetwork {
   /** Every interface of this node, and the network's CIDRs, consistently paged. Changes nothing. */
   describe(signal: AbortSignal): Promise<CloudView>;
   /**
+   * What the metadata service shows of this node's interfaces and units, as one text: costs no call of the API, so it may be asked often. A text that
+   * differs from the last one says that describe() should be asked; an equal one says little. Undefined where a cloud has no such thing.
+   */
+  glance(signal: AbortSignal): Promise<string | undefined>;
+  /**
    * Creates and attaches an interface that goes with the instance (delete on termination), tagged ours in the creating call. Repeatable with
-   * the same token after any failure: what an earlier try left is adopted; what one with another token left unattached is removed. Resolves when the cloud says attached or attaching.
+   * the same token after any failure: what an earlier try left is adopted; what one with another token left unattached is removed. Resolves when the cloud says attached or
+   * attaching. A subnet that is full is left for the next one of the choice; throws `subnet-exhausted` or `no-free-block` when none is left.
+   * A subnet that is full is left for the next one of the choice; throws `subnet-exhausted` or `no-free-block` when none is left.
    */
   createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface>;
   /** Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. */
@@ -115,4 +133,9 @@ export interface CloudNetwork {
   assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]>;
   /** Gives units back. Idempotent. Never called with one that a pod has, nor with a foreign one. */
   releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void>;
+  /**
+   * Deletes interfaces that crashes left: unattached, with our cluster's tag, seen so by two calls at least ten minutes apart; of another node only when
+   * its instance is terminated or unknown to the cloud as well. Gives those deleted. Repeatable.
+   */
+  removeLeaks(signal: AbortSignal): Promise<readonly InterfaceId[]>;
 }

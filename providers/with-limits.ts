@@ -21,10 +21,12 @@ export const DEFAULT_LIMITS: Readonly<Record<CallName, CallLimit>> = {
   identify: { burst: 5, perSecond: 1, deadlineMs: 15_000 },
   capabilities: { burst: 5, perSecond: 0.5, deadlineMs: 30_000 },
   describe: { burst: 10, perSecond: 0.5, deadlineMs: 30_000 },
+  glance: { burst: 10, perSecond: 1, deadlineMs: 10_000 },
   createInterface: { burst: 8, perSecond: 0.2, deadlineMs: 90_000 },
   deleteInterface: { burst: 8, perSecond: 0.2, deadlineMs: 120_000 },
   assignUnits: { burst: 20, perSecond: 1, deadlineMs: 30_000 },
   releaseUnits: { burst: 10, perSecond: 0.5, deadlineMs: 30_000 },
+  removeLeaks: { burst: 2, perSecond: 0.01, deadlineMs: 300_000 },
 };
 
 /**
@@ -55,12 +57,14 @@ export function withLimits(
     identify: bounded("identify", (signal) => network.identify(signal)),
     capabilities: bounded("capabilities", (signal) => network.capabilities(signal)),
     describe: bounded("describe", (signal) => network.describe(signal)),
+    glance: bounded("glance", (signal) => network.glance(signal)),
     createInterface: bounded("createInterface", (request, signal) =>
       network.createInterface(request, signal),
     ),
     deleteInterface: bounded("deleteInterface", (id, signal) => network.deleteInterface(id, signal)),
     assignUnits: bounded("assignUnits", (id, request, signal) => network.assignUnits(id, request, signal)),
     releaseUnits: bounded("releaseUnits", (id, units, signal) => network.releaseUnits(id, units, signal)),
+    removeLeaks: bounded("removeLeaks", (signal) => network.removeLeaks(signal)),
   };
 }
 

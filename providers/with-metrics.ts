@@ -33,11 +33,13 @@ export function withMetrics(
     identify: (signal) => timed("identify", () => network.identify(signal)),
     capabilities: (signal) => timed("capabilities", () => network.capabilities(signal)),
     describe: (signal) => timed("describe", () => network.describe(signal)),
+    glance: (signal) => timed("glance", () => network.glance(signal)),
     createInterface: (request, signal) =>
       timed("createInterface", () => network.createInterface(request, signal)),
     deleteInterface: (id, signal) => timed("deleteInterface", () => network.deleteInterface(id, signal)),
     assignUnits: (id, request, signal) =>
       timed("assignUnits", () => network.assignUnits(id, request, signal)),
     releaseUnits: (id, units, signal) => timed("releaseUnits", () => network.releaseUnits(id, units, signal)),
+    removeLeaks: (signal) => timed("removeLeaks", () => network.removeLeaks(signal)),
   };
 }

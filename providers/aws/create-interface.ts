@@ -80,7 +80,7 @@ export class InterfaceMaker {
       request.securityGroupIds.length > 0 ? request.securityGroupIds : (primary?.securityGroupIds ?? []);
     const tags = creationTags(request, { cluster, instanceId });
     const asked = {
-      SubnetId: request.subnetId,
+      SubnetId: request.subnets.by === "ids" ? request.subnets.ids[0] : primary?.subnetId,
       Description: `causeway ${cluster} ${instanceId}`,
       Groups: [...groups],
       ClientToken: this.clientToken(request.token, instanceId),

@@ -31,7 +31,8 @@ const soon = () => AbortSignal.timeout(20_000);
 const unit = (family: 4 | 6) => ({ family, prefixLength: family === 4 ? 32 : 128, count: 1 }) as const;
 const request = {
   poolKey: DEFAULT_POOL,
-  subnetId: SUBNET_A,
+  subnets: { by: "ids", ids: [SUBNET_A] } as const,
+  avoid: [],
   securityGroupIds: [],
   cardIndex: 0,
   units: [],

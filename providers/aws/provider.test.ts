@@ -21,7 +21,8 @@ const soon = () => AbortSignal.timeout(20_000);
 const ipv4 = (count: number) => ({ family: 4, prefixLength: 32, count }) as const;
 const request = (changes: Partial<CreateInterface> = {}): CreateInterface => ({
   poolKey: DEFAULT_POOL,
-  subnetId: SUBNET_A,
+  subnets: { by: "ids", ids: [SUBNET_A] },
+  avoid: [],
   securityGroupIds: [],
   cardIndex: 0,
   units: [],

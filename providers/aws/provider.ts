@@ -107,6 +107,14 @@ export class AwsNetwork implements CloudNetwork {
     });
   }
 
+  async glance(): Promise<string | undefined> {
+    return undefined;
+  }
+
+  async removeLeaks(): Promise<readonly InterfaceId[]> {
+    return [];
+  }
+
   async deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void> {
     return this.guarded("deleteInterface", signal, () => removeInterface(this.node, id, signal));
   }

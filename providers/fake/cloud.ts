@@ -58,12 +58,14 @@ export type FakeOperation =
   | "identify"
   | "capabilities"
   | "describe"
+  | "glance"
   | "create"
   | "attach"
   | "detach"
   | "delete"
   | "assign"
-  | "release";
+  | "release"
+  | "sweep";
 
 export type FakeFault = {
   readonly code: CloudErrorCode;
@@ -226,15 +228,17 @@ export class FakeCloud {
     this.remember();
   }
 
-  /** Free units of the subnet; does not give them to anybody. Throws `subnet-exhausted`: all or none, as clouds do. */
+  /** Free units of the subnet; does not give them to anybody. Throws `subnet-exhausted` or `no-free-block`: all or none, as clouds do. */
   take(subnet: FakeSubnet, request: UnitRequest): Cidr[] {
     const range = request.family === 4 ? subnet.ipv4 : subnet.ipv6;
     const used = this.now().flatMap((one) => [...one.own.map((address) => address.toCidr()), ...one.units]);
     const free = freeUnits(range, used, request);
-    if (free.length < request.count) {
-      throw this.error("subnet-exhausted", "assign", `${subnet.id} has no ${request.count} free units`);
-    }
-    return free;
+    if (free.length >= request.count) return free;
+    const isBlock = request.family === 4 && request.prefixLength < 32;
+    const single = { family: 4, prefixLength: 32, count: 1 } as const;
+    const code = isBlock && freeUnits(range, used, single).length > 0 ? "no-free-block" : "subnet-exhausted";
+    const what = `${subnet.id} has no ${request.count} free units`;
+    throw new CloudError(code, `assign: ${what}`, { operation: "assign", subnetIds: [subnet.id] });
   }
 
   /** The lowest index that no interface on that card of the instance has. */

@@ -1,5 +1,6 @@
 import type { InterfaceId } from "../../common/ids.ts";
 import { type Cidr, IpAddress } from "../../common/ip.ts";
+import { CloudError } from "../errors.ts";
 import type { CloudOptions } from "../options.ts";
 import type {
   Capabilities,
@@ -11,8 +12,9 @@ import type {
   Ownership,
   UnitRequest,
 } from "../provider.ts";
-import { FAKE_REGION, FakeCloud, type FakeInstance, type FakeInterface } from "./cloud.ts";
+import { FAKE_REGION, FakeCloud, type FakeInstance, type FakeInterface, type FakeSubnet } from "./cloud.ts";
 
+const LEAK_AFTER_MS = 600_000;
 const ROUTER_IPV6 = IpAddress.parse("fe80::1");
 
 /** One instance's view of a FakeCloud. Keeps nothing but what is being done: a second one is what a restarted process would have. */
@@ -22,6 +24,8 @@ export class FakeNetwork implements CloudNetwork {
   private readonly instance: FakeInstance;
   private readonly cluster: string;
   private readonly making = new Set<string>();
+  /** When removeLeaks() first saw what is attached nowhere. */
+  private looseSince: ReadonlyMap<InterfaceId, number> = new Map();
 
   constructor(cloud: FakeCloud, instance: FakeInstance, cluster = "test") {
     this.cloud = cloud;
@@ -52,6 +56,17 @@ export class FakeNetwork implements CloudNetwork {
         .map((one) => this.view(one)),
       networkCidrs: this.cloud.networkCidrs,
     }));
+  }
+
+  /** As metadata is: of this moment, with no lag of lists. */
+  glance(signal: AbortSignal): Promise<string> {
+    return this.cloud.call("glance", signal, () =>
+      this.cloud
+        .now()
+        .filter((one) => one.instanceId === this.instance.id)
+        .map((one) => [one.id, ...one.units].join(" "))
+        .join("\n"),
+    );
   }
 
   async createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface> {
@@ -103,6 +118,18 @@ export class FakeNetwork implements CloudNetwork {
     });
   }
 
+  async removeLeaks(signal: AbortSignal): Promise<readonly InterfaceId[]> {
+    const loose = await this.cloud.call("sweep", signal, () =>
+      this.cloud.now().filter((one) => this.isLeak(one)),
+    );
+    const now = this.cloud.clock.now();
+    const seen = new Map(loose.map(({ id }) => [id, this.looseSince.get(id) ?? now]));
+    this.looseSince = seen;
+    const old = loose.filter(({ id }) => now - (seen.get(id) ?? now) >= LEAK_AFTER_MS);
+    for (const { id } of old) await this.cloud.call("delete", signal, () => this.cloud.remove(id));
+    return old.map(({ id }) => id);
+  }
+
   private make(request: CreateInterface): FakeInterface {
     const earlier = this.cloud.now().find((one) => this.tokenOf(one) === request.token);
     this.removeLeftOvers();
@@ -119,9 +146,36 @@ export class FakeNetwork implements CloudNetwork {
         `card ${cardIndex} holds ${onCard.length} interfaces`,
       );
     }
-    const subnet = this.cloud.subnet(request.subnetId);
     const owner = { cluster: this.cluster, instanceId: this.instance.id, token: request.token };
-    const bare = this.cloud.add({ subnet, owner, poolKey, cardIndex });
+    const candidates = this.candidates(request);
+    let refused: unknown = this.cloud.error("subnet-exhausted", "create", "no subnet of the choice is left");
+    for (const subnet of candidates) {
+      try {
+        return this.makeIn(subnet, request, { owner, poolKey, cardIndex });
+      } catch (error) {
+        refused = error;
+        if (!(error instanceof CloudError) || error.subnetIds.length === 0) throw error;
+      }
+    }
+    throw refused;
+  }
+
+  private candidates({ subnets, avoid }: CreateInterface): readonly FakeSubnet[] {
+    const own = this.cloud.now().find(({ mac }) => mac === this.instance.primaryMac)?.subnet;
+    const inZone = this.cloud.subnets.filter(({ zone }) => zone === this.instance.zone);
+    const chosen =
+      subnets.by === "ids"
+        ? subnets.ids.map((id) => this.cloud.subnet(id))
+        : [...inZone].sort((a, b) => Number(b.id === own?.id) - Number(a.id === own?.id));
+    return chosen.filter(({ id }) => !avoid.includes(id));
+  }
+
+  private makeIn(
+    subnet: FakeSubnet,
+    request: CreateInterface,
+    fields: Omit<Parameters<FakeCloud["add"]>[0], "subnet">,
+  ): FakeInterface {
+    const bare = this.cloud.add({ subnet, ...fields });
     try {
       const units = request.units.flatMap((wanted) => this.cloud.take(subnet, wanted));
       return this.cloud.put({ ...bare, units: sorted(units) });
@@ -163,6 +217,10 @@ export class FakeNetwork implements CloudNetwork {
 
   private foreignUnits(one: FakeInterface): readonly Cidr[] {
     return this.ownership(one) === "ours" ? [] : (one.foreign ?? one.units);
+  }
+
+  private isLeak({ instanceId, owner }: FakeInterface): boolean {
+    return instanceId === undefined && typeof owner === "object" && owner.cluster === this.cluster;
   }
 
   private isLeftOver(one: FakeInterface): boolean {

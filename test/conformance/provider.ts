@@ -132,7 +132,7 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
     it("changes nothing when the subnet is exhausted, and says so", async () => {
       const { harness, network } = await setUp();
       const made = await network.createInterface(
-        request(harness, { subnetId: harness.smallSubnetId }),
+        request(harness, { subnets: { by: "ids", ids: [harness.smallSubnetId] } }),
         soon(),
       );
       const small = { family: 4, prefixLength: 28, count: 1 } as const;
@@ -276,7 +276,7 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       const { harness, network } = await setUp();
       const before = harness.interfaceIds();
       const wanted = request(harness, {
-        subnetId: harness.smallSubnetId,
+        subnets: { by: "ids", ids: [harness.smallSubnetId] },
         units: [{ family: 4, prefixLength: 28, count: 1 }],
       });
       await expectCode(network.createInterface(wanted, soon()), "subnet-exhausted");
@@ -346,7 +346,8 @@ function request(harness: ProviderHarness, changes: Partial<CreateInterface> = {
   const { subnetId } = harness;
   const basic = {
     poolKey: DEFAULT_POOL,
-    subnetId,
+    subnets: { by: "ids", ids: [subnetId] } as const,
+    avoid: [],
     securityGroupIds: [],
     cardIndex: 0,
     units: [],
