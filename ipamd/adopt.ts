@@ -15,8 +15,11 @@ import type { HostNetwork } from "./host-network/host-network.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseBook } from "./lease-book.ts";
 import { Losses } from "./losses.ts";
+import { CONFIRM_AFTER_MS } from "./misses.ts";
 import type { Pool } from "./pool.ts";
+import type { PoolHost } from "./pool-host.ts";
 import type { OrphanUnit } from "./recovery.ts";
+import { Releases } from "./releases.ts";
 import type { Uplink } from "./uplink.ts";
 import type { Uplinks } from "./uplinks.ts";
 
@@ -31,9 +34,14 @@ export type AdoptionDeps = {
   readonly log: Logger;
 };
 
-export class Adoption {
+/** How soon the cloud is asked again when its answer is all that is waited for. */
+const UNUSED_AGAIN_MS = 1_000;
+
+export class Adoption implements PoolHost {
   private readonly deps: AdoptionDeps;
   private readonly losses: Losses;
+  private readonly releases = new Releases();
+  private adoptedAt = Number.NEGATIVE_INFINITY;
   private cidrs: readonly Cidr[] = [];
   private orphans: readonly OrphanUnit[] = [];
 
@@ -42,14 +50,15 @@ export class Adoption {
     this.losses = new Losses(deps);
   }
 
-  /** True while something that we hold is in doubt: the cloud should be asked again soon. */
-  get isInDoubt(): boolean {
-    return this.losses.areOpen;
-  }
-
-  /** True when the cloud should be asked now, to give up what is gone. */
-  get hasUnusedLosses(): boolean {
-    return this.losses.areUnused;
+  askAgainAfterMs(): number | undefined {
+    // something is gone for good and no pod holds it back any more
+    if (this.losses.areUnused) return UNUSED_AGAIN_MS;
+    const settled = this.releases.nextAt;
+    const waits = [
+      ...(this.losses.areOpen ? [CONFIRM_AFTER_MS] : []),
+      ...(settled === undefined ? [] : [Math.max(UNUSED_AGAIN_MS, settled - this.adoptedAt)]),
+    ];
+    return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
   /** The network's CIDRs in force: the cloud's last word, or what the host remembers. */
@@ -63,8 +72,8 @@ export class Adoption {
     this.orphans = orphans;
   }
 
-  /** Repeatable. Throws KernelError; what was done stays, and the next call goes on from there. */
   async adopt(view: CloudView, signal: AbortSignal): Promise<void> {
+    this.adoptedAt = this.deps.clock.now();
     if (view.networkCidrs.length > 0) this.cidrs = view.networkCidrs;
     const links = this.deps.kernel.host.links.list();
     const carried = view.interfaces.flatMap((one): [Uplink, CloudInterface][] => {
@@ -77,20 +86,65 @@ export class Adoption {
     signal.throwIfAborted();
     await this.applyHost();
     for (const [uplink, one] of carried) this.missUnits(uplink, one);
+    for (const [uplink, one] of carried) this.settleReleases(uplink, one);
     for (const [uplink, one] of carried) this.holdListed(uplink, one);
     this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
   }
 
-  /** Units that the cloud has just given to an interface of ours. Repeatable. */
+  async arrived(one: CloudInterface): Promise<boolean> {
+    const uplink = this.ensureUplink(one, this.deps.kernel.host.links.list());
+    if (uplink === undefined) return false;
+    await this.applyHost();
+    this.holdUnits(one.id, one.units);
+    return true;
+  }
+
   holdUnits(id: InterfaceId, units: readonly Cidr[]): void {
     const uplink = this.deps.uplinks.byInterface(id);
     if (uplink === undefined) return;
     for (const unit of units) {
       this.losses.unitGiven(unit);
+      // the cloud has given again what it had just taken back
+      if (this.isReleasing(uplink, unit)) this.keep(uplink, unit);
       this.hold(uplink, unit);
     }
     this.deps.book().serveWaiters();
+  }
+
+  startRelease(id: InterfaceId, units: readonly Cidr[]): readonly Cidr[] {
+    const { uplinks, pool, journal } = this.deps;
+    const uplink = uplinks.byInterface(id);
+    if (uplink === undefined) return [];
+    return units.filter((unit) => {
+      if (this.isReleasing(uplink, unit)) return true;
+      if (!this.holds(uplink, unit) || pool.isInUse(unit)) return false;
+      pool.startRelease(uplink.slot, unit);
+      journal.startRelease(unit);
+      return true;
+    });
+  }
+
+  cancelRelease(id: InterfaceId, units: readonly Cidr[]): void {
+    const uplink = this.deps.uplinks.byInterface(id);
+    if (uplink === undefined) return;
+    for (const unit of units) if (this.isReleasing(uplink, unit)) this.keep(uplink, unit);
+    this.deps.book().serveWaiters();
+  }
+
+  released(_id: InterfaceId, units: readonly Cidr[]): void {
+    for (const unit of units) this.releases.released(unit, this.deps.clock.now());
+  }
+
+  interfaceDeleted(id: InterfaceId): void {
+    const uplink = this.deps.uplinks.byInterface(id);
+    if (uplink === undefined) return;
+    for (const unit of this.deps.pool.releasing(uplink.slot)) this.releases.settled(unit);
+    this.losses.interfaceDeleted(uplink);
+  }
+
+  lostInterfaces(): ReadonlySet<InterfaceId> {
+    return new Set(this.lostUplinks().map(({ interfaceId }) => interfaceId));
   }
 
   /** Stops giving addresses of uplinks whose link is gone. True when there is a new one: the cloud should be asked. */
@@ -170,6 +224,30 @@ export class Adoption {
     }
   }
 
+  /** What the cloud's list says of units on their way back. */
+  private settleReleases(uplink: Uplink, cloud: CloudInterface): void {
+    const { pool, journal, clock, log } = this.deps;
+    for (const unit of pool.releasing(uplink.slot)) {
+      if (cloud.units.some((other) => other.equals(unit))) this.releases.listed(unit, clock.now());
+      else if (this.releases.omitted(unit, clock.now())) {
+        this.releases.settled(unit);
+        pool.drop(uplink.slot, unit);
+        journal.drop(uplink.slot, unit);
+        log.info({ unit: unit.toString(), slot: uplink.slot }, "unit forgotten: the cloud has it back");
+      }
+    }
+  }
+
+  private isReleasing({ slot }: Uplink, unit: Cidr): boolean {
+    return this.deps.pool.releasing(slot).some((other) => other.equals(unit));
+  }
+
+  private keep({ slot }: Uplink, unit: Cidr): void {
+    this.releases.settled(unit);
+    this.deps.journal.cancelRelease(unit);
+    this.deps.pool.cancelRelease(slot, unit);
+  }
+
   private holdListed(uplink: Uplink, cloud: CloudInterface): void {
     for (const unit of cloud.units) {
       this.hold(uplink, unit);
@@ -197,7 +275,8 @@ export class Adoption {
 
   private hold(uplink: Uplink, unit: Cidr): void {
     const { pool, journal, kernel, log } = this.deps;
-    if (this.holds(uplink, unit) || pool.releasing(uplink.slot).some((other) => other.equals(unit))) return;
+    if (this.holds(uplink, unit) || this.isReleasing(uplink, unit)) return;
+    this.endReleaseElsewhere(uplink, unit);
     const elsewhere = pool.overlapping(uplink.slot, unit);
     if (elsewhere !== undefined) {
       this.takeOver(uplink, unit, elsewhere);
@@ -215,6 +294,19 @@ export class Adoption {
     journal.hold(uplink.slot, unit);
     pool.hold(uplink.slot, unit);
     this.deps.book().unitHeld(unit);
+  }
+
+  /** The cloud has given it to this interface: its way back from another one is over. */
+  private endReleaseElsewhere({ slot }: Uplink, unit: Cidr): void {
+    const { uplinks, pool, journal } = this.deps;
+    for (const other of uplinks.list()) {
+      if (other.slot === slot) continue;
+      for (const leaving of pool.releasing(other.slot).filter((one) => one.overlaps(unit))) {
+        this.releases.settled(leaving);
+        pool.drop(other.slot, leaving);
+        journal.drop(other.slot, leaving);
+      }
+    }
   }
 
   /** The cloud's positive word that another interface has it now is a strong fact. What only overlaps waits until the other is given up. */

@@ -78,6 +78,13 @@ export class Journal {
     this.kernel.host.routes.remove(heldRoute(unit));
   }
 
+  /** It stays ours after all. Repeatable. */
+  cancelRelease(unit: Cidr): void {
+    this.points.reach("journal.keep");
+    this.kernel.host.routes.replace(heldRoute(unit));
+    this.kernel.host.routes.remove(releasingRoute(unit));
+  }
+
   /**
    * Writes again what others removed, or what a crash left unwritten, of the routes that say what addresses are; gives what it wrote, for people.
    * Repeatable: a second call writes nothing.

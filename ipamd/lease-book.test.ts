@@ -102,11 +102,11 @@ describe("LeaseBook", () => {
     const both = ["a", "b"].map((name) =>
       book.reserve(pod(name), {}, never).then(({ ipv4 }) => served.push(`${name} ${ipv4}`)),
     );
-    expect(book.waiting()).toBe(2);
+    expect(book.waiting()).toHaveLength(2);
     pool.hold(1, Cidr.parse("10.0.0.1/32"));
     book.serveWaiters();
     await both[0];
-    expect([served, book.waiting()]).toEqual([["a 10.0.0.1"], 1]);
+    expect([served, book.waiting().length]).toEqual([["a 10.0.0.1"], 1]);
     pool.hold(1, Cidr.parse("10.0.0.2/32"));
     book.serveWaiters();
     await both[1];

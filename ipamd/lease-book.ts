@@ -51,6 +51,9 @@ const MTU_FALLBACK_BYTES = 1500;
 type Held = { lease: Lease; ready: boolean };
 type Waiter = {
   readonly key: PoolKey;
+  readonly pod: PodRef;
+  /** When it began to wait. */
+  readonly since: number;
   readonly serve: (assigned: Assigned) => void;
   readonly fail: (error: unknown) => void;
 };
@@ -70,7 +73,7 @@ export class LeaseBook implements Ipam {
 
   async reserve(attachment: Attachment, pod: PodRef, signal: AbortSignal): Promise<Lease> {
     signal.throwIfAborted();
-    const assigned = this.assignNow(DEFAULT_POOL) ?? (await this.wait(DEFAULT_POOL, signal));
+    const assigned = this.assignNow(DEFAULT_POOL) ?? (await this.wait(DEFAULT_POOL, pod, signal));
     return this.record(attachment, pod, assigned);
   }
 
@@ -160,8 +163,14 @@ export class LeaseBook implements Ipam {
     if (slot !== undefined) held.lease = { ...held.lease, slot };
   }
 
-  waiting(): number {
-    return this.waiters.size;
+  /** Pods whose ADD waits for an address, in order of arrival, and since when. */
+  waiting(): { readonly pod: PodRef; readonly since: number }[] {
+    return [...this.waiters].map(({ pod, since }) => ({ pod, since }));
+  }
+
+  /** Pods that have a lease, also those whose ADD still runs. */
+  served(): PodRef[] {
+    return [...this.leases.values()].map(({ lease }) => lease.pod);
   }
 
   /** A unit became free to give, or an address did: whoever waits is served in order of arrival. */
@@ -263,9 +272,9 @@ export class LeaseBook implements Ipam {
     return assigned;
   }
 
-  private wait(key: PoolKey, signal: AbortSignal): Promise<Assigned> {
+  private wait(key: PoolKey, pod: PodRef, signal: AbortSignal): Promise<Assigned> {
     const { promise, resolve, reject } = Promise.withResolvers<Assigned>();
-    const waiter: Waiter = { key, serve: resolve, fail: reject };
+    const waiter: Waiter = { key, pod, since: this.deps.clock.now(), serve: resolve, fail: reject };
     const giveUp = () => {
       if (this.waiters.delete(waiter)) reject(this.abandoned(signal.reason));
     };

@@ -111,10 +111,10 @@ beforeEach(async () => {
 describe("a unit that the cloud's answer omits", () => {
   it("is not given from that answer on, and is again once the cloud lists it", async () => {
     await node.hear(nic(1, [A]), nic(2, [C]));
-    expect([node.free(), node.adoption.isInDoubt]).toEqual([2, true]);
+    expect([node.free(), node.adoption.askAgainAfterMs()]).toEqual([2, 10_000]);
     expect(node.unitRoutes()).toContain(`blackhole ${B}`);
     await node.hear(nic(1, [A, B]), nic(2, [C]));
-    expect([node.free(), node.adoption.isInDoubt]).toEqual([3, false]);
+    expect([node.free(), node.adoption.askAgainAfterMs()]).toEqual([3, undefined]);
   });
 
   it("is given up by a second answer, but not by one that comes at once", async () => {
@@ -124,7 +124,7 @@ describe("a unit that the cloud's answer omits", () => {
     expect(node.pool.units(1).map(String)).toEqual([A]);
     expect(node.unitRoutes()).toEqual([`blackhole ${A}`, `blackhole ${C}`]);
     expect(node.mapped()).toEqual([A, C]);
-    expect(node.adoption.isInDoubt).toBe(false);
+    expect(node.adoption.askAgainAfterMs()).toBeUndefined();
   });
 
   it("stays while a pod has an address of it, and until that has cooled", async () => {
@@ -133,7 +133,7 @@ describe("a unit that the cloud's answer omits", () => {
     await node.hear(nic(1, []), nic(2, [C]));
     await node.hearLater(nic(1, []), nic(2, [C]));
     expect([node.pool.units(1).length, node.free()]).toEqual([2, 1]);
-    expect(node.adoption.hasUnusedLosses).toBe(false);
+    expect(node.adoption.askAgainAfterMs()).not.toBe(1_000);
     node.book.release(pod("a"));
     await node.hearLater(nic(1, []), nic(2, [C]));
     expect(node.pool.units(1)).toHaveLength(2);
@@ -142,7 +142,7 @@ describe("a unit that the cloud's answer omits", () => {
     await node.clock.advance(30_000);
     ended.abort();
     await cooling;
-    expect(node.adoption.hasUnusedLosses).toBe(true);
+    expect(node.adoption.askAgainAfterMs()).toBe(1_000);
     await node.hear(nic(1, []), nic(2, [C]));
     expect(node.pool.units(1).map(String)).toEqual([leases[1]?.ipv4?.toCidr().toString()]);
   });
@@ -151,10 +151,10 @@ describe("a unit that the cloud's answer omits", () => {
     const young = Cidr.parse("10.0.0.9/32");
     node.adoption.holdUnits("eni-1" as InterfaceId, [young]);
     await node.hear(nic(1, [A, B]), nic(2, [C]));
-    expect([node.free(), node.adoption.isInDoubt]).toEqual([4, false]);
+    expect([node.free(), node.adoption.askAgainAfterMs()]).toEqual([4, undefined]);
     await node.clock.advance(LAG_MAX_MS);
     await node.hear(nic(1, [A, B]), nic(2, [C]));
-    expect([node.free(), node.adoption.isInDoubt]).toEqual([3, true]);
+    expect([node.free(), node.adoption.askAgainAfterMs()]).toEqual([3, 10_000]);
   });
 
   it("has its addresses still when it is back, also those that were given before", async () => {
@@ -246,7 +246,7 @@ describe("a unit that the cloud lists on another interface of the node", () => {
     expect(lease?.slot).toBe(slot);
     expect(node.free()).toBe(0);
     expect(node.mapped().sort()).toEqual([A, B, C]);
-    expect(node.adoption.isInDoubt).toBe(false);
+    expect(node.adoption.askAgainAfterMs()).toBeUndefined();
   });
 
   it("moves when the cloud gives it by a write", async () => {
@@ -272,9 +272,9 @@ describe("what is gone and waits for its last pod", () => {
     node.kernel.hostNamespace.removeLink(node.uplinks.get(2)?.linkIndex ?? 0);
     await node.hear(nic(1, [A, B]), nic(2, []));
     node.book.cancel(pod("c"));
-    expect(node.adoption.hasUnusedLosses).toBe(true);
+    expect(node.adoption.askAgainAfterMs()).toBe(1_000);
     await node.hear(nic(1, [A, B]), nic(2, []));
-    expect([node.adoption.hasUnusedLosses, node.pool.units(2)]).toEqual([false, []]);
+    expect([node.adoption.askAgainAfterMs(), node.pool.units(2)]).toEqual([undefined, []]);
   });
 
   it("is not asked for in haste while its interface is in doubt", async () => {
@@ -283,7 +283,7 @@ describe("what is gone and waits for its last pod", () => {
     await node.hearLater(nic(1, [A, B]), nic(2, []));
     await node.hear(nic(1, [A, B]));
     node.book.cancel(pod("c"));
-    expect(node.adoption.hasUnusedLosses).toBe(false);
+    expect(node.adoption.askAgainAfterMs()).not.toBe(1_000);
   });
 });
 

@@ -90,14 +90,26 @@ export class Losses {
     this.setAside(uplink, why);
     const units = pool.units(uplink.slot);
     if (miss !== "gone" || units.some((unit) => pool.isInUse(unit))) return;
-    for (const unit of [...units, ...pool.releasing(uplink.slot)]) this.drop(uplink.slot, unit);
+    this.giveUp(uplink);
+    if (!uplink.isPrimary) log.warn({ ...about(uplink), why }, "uplink given up");
+  }
+
+  /** The cloud has deleted it at our request; no pod has an address of it. */
+  interfaceDeleted(uplink: Uplink): void {
+    this.giveUp(uplink);
+    this.deps.log.info(about(uplink), "uplink removed with its interface");
+  }
+
+  private giveUp(uplink: Uplink): void {
+    const { pool, uplinks, kernel } = this.deps;
+    for (const unit of [...pool.units(uplink.slot), ...pool.releasing(uplink.slot)])
+      this.drop(uplink.slot, unit);
     if (uplink.isPrimary) return;
     pool.removeUplink(uplink.slot);
-    this.deps.uplinks.remove(uplink.slot);
+    uplinks.remove(uplink.slot);
     this.misses.settled(uplink.interfaceId);
     // what is somebody else's from now on does not carry our marks
-    ignoring(["ENODEV"], () => this.deps.kernel.host.links.change(uplink.linkIndex, { alias: "", group: 0 }));
-    log.warn({ ...about(uplink), why }, "uplink given up");
+    ignoring(["ENODEV"], () => kernel.host.links.change(uplink.linkIndex, { alias: "", group: 0 }));
   }
 
   /** Its link is not on this host: no pod's packet gets there. True when that is new. */

@@ -17,6 +17,7 @@ import { Daemon } from "./daemon.ts";
 import { FileBeforeBook } from "./host-network/before.ts";
 import { KernelHostNetwork } from "./host-network/kernel-host-network.ts";
 import { HostSurvey } from "./host-network/survey.ts";
+import { unknownKube } from "./kube/unknown.ts";
 import { parseSettings, type RawSettings, type Settings } from "./settings.ts";
 
 async function main(): Promise<void> {
@@ -46,6 +47,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     log,
     metrics,
+    kube: unknownKube,
     points: config.crashAt === undefined ? noFaultPoints : crashingPoints(config.crashAt),
   });
   await daemon.start();

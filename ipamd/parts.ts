@@ -16,11 +16,13 @@ import { Arrivals } from "./arrivals.ts";
 import { Chain } from "./chain.ts";
 import type { Config } from "./config.ts";
 import { knowDamage } from "./damage.ts";
+import { Demand } from "./demand.ts";
 import { Guard } from "./guard.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
 import type { HostSurvey } from "./host-network/survey.ts";
 import { HostRepairs } from "./host-repairs.ts";
 import { Journal } from "./journal.ts";
+import type { KubeSide } from "./kube/unknown.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { LostDels } from "./lost-dels.ts";
 import { PodEnds } from "./pod-ends.ts";
@@ -44,13 +46,14 @@ export type DaemonDeps = {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly points: FaultPoints;
+  readonly kube: KubeSide;
 };
 
 export type Parts = ReturnType<typeof buildParts>;
 
 /** `stopping` ends what goes on by itself. */
 export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
-  const { config, kernel, clock, log, metrics, settings, points, hostNetwork, network } = deps;
+  const { config, kernel, clock, log, metrics, settings, points, hostNetwork, network, kube } = deps;
   const { families } = settings;
   const problems = new ProblemBoard({
     clock,
@@ -59,6 +62,7 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
   });
   const journal = new Journal(kernel, points);
   const pool = new Pool();
+  const demand = new Demand();
   const uplinks = new Uplinks(kernel.host);
   const book: LeaseBook = new LeaseBook({
     pool,
@@ -85,14 +89,23 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
   });
   const reconciler: Reconciler = new Reconciler({
     network,
-    adoption,
+    host: adoption,
     pool,
     uplinks,
-    waiting: () => book.waiting(),
+    pending: () =>
+      demand.pending(
+        { bound: kube.pods.list(), served: book.served(), waiting: book.waiting().map(({ pod }) => pod) },
+        clock.now(),
+      ),
+    maxPods: () => kube.node.maxPods(),
+    settings: () => settings.pool,
     passed: (error) => problems.report("cloud", cloudProblems(error)),
+    planned: () => undefined,
+    failed: () => undefined,
     families,
     clock,
     log,
+    random: Math.random,
   });
   const dyingLinks = new DyingLinks({
     removeGroup: () => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX),

@@ -37,7 +37,7 @@ export function poolView(parts: {
       slot: lease.slot,
     })),
     cooling: pool.addressesIn("cooling").map(String),
-    waiting: book.waiting(),
+    waiting: book.waiting().length,
     limit: reconciler.limit(),
     problems: problems.list(),
   };

@@ -4,7 +4,7 @@
  */
 import type { PoolKey } from "../common/ids.ts";
 import type { Cidr, Family, IpAddress } from "../common/ip.ts";
-import { UnitBook } from "./unit-book.ts";
+import { UnitBook, type UnitUse } from "./unit-book.ts";
 
 /** An uplink's part of the pool. */
 type Shelf = {
@@ -91,8 +91,7 @@ export class Pool {
 
   /** True when an address of the unit is leased or cooling. */
   isInUse(unit: Cidr): boolean {
-    const used = [...this.addressesIn("leased"), ...this.addressesIn("cooling")];
-    return used.some((address) => unit.contains(address));
+    return [...this.shelves.values()].some(({ books }) => books[unit.family].isInUse(unit));
   }
 
   /** Removes a unit none of whose addresses is leased or cooling. */
@@ -109,9 +108,18 @@ export class Pool {
     shelf.releasing.set(unit.toString(), unit);
   }
 
-  /** Takes one free address per family from the first uplink of the key that has all of them; undefined when none has. */
+  /** It stays after all: its addresses are free to give. Nothing when it was not being released. */
+  cancelRelease(slot: number, unit: Cidr): void {
+    const shelf = this.shelf(slot);
+    if (shelf.releasing.delete(unit.toString())) shelf.books[unit.family].hold(unit);
+  }
+
+  /**
+   * Takes one free address per family from one uplink of the key that has all of them, the one with most pods first, so that others become empty;
+   * undefined when none has.
+   */
   assign(key: PoolKey, families: readonly Family[]): Assigned | undefined {
-    for (const shelf of this.shelvesOf(key)) {
+    for (const shelf of this.ofKey(key).sort((a, b) => usedOf(b) - usedOf(a) || a.slot - b.slot)) {
       if (!families.every((family) => shelf.books[family].hasFree())) continue;
       const addresses = families.map((family) => shelf.books[family].take());
       if (addresses.every((address) => address !== undefined)) return { slot: shelf.slot, addresses };
@@ -174,6 +182,19 @@ export class Pool {
     ]);
   }
 
+  /** What the units of the uplinks of a key are doing, by slot. */
+  onUplinks(
+    key: PoolKey,
+  ): { readonly slot: number; readonly units: readonly UnitUse[]; readonly releasing: readonly Cidr[] }[] {
+    return this.ofKey(key)
+      .sort((a, b) => a.slot - b.slot)
+      .map(({ slot, books, releasing }) => ({
+        slot,
+        units: [...books[4].summary(), ...books[6].summary()],
+        releasing: [...releasing.values()],
+      }));
+  }
+
   /** One row per uplink and family, by slot. */
   summary(): ShelfSummary[] {
     return [...this.shelves.values()].flatMap(({ slot, key, books }) =>
@@ -189,8 +210,8 @@ export class Pool {
     );
   }
 
-  private shelvesOf(key: PoolKey): Shelf[] {
-    return [...this.shelves.values()].filter((shelf) => shelf.key === key).sort((a, b) => a.slot - b.slot);
+  private ofKey(key: PoolKey): Shelf[] {
+    return [...this.shelves.values()].filter((shelf) => shelf.key === key);
   }
 
   private shelf(slot: number): Shelf {
@@ -203,4 +224,8 @@ export class Pool {
     const slot = this.slotOf(address);
     return slot === undefined ? undefined : this.shelves.get(slot)?.books[address.family];
   }
+}
+
+function usedOf({ books }: Shelf): number {
+  return books[4].usedCount + books[6].usedCount;
 }

@@ -6,6 +6,7 @@ import { FakeNetwork } from "../providers/fake/provider.ts";
 import { testTable } from "../test/conformance/nft-table.ts";
 import { poolParts } from "../test/pool-parts.ts";
 import { Reconciler } from "./reconcile.ts";
+import { DEFAULT_POOL_SETTINGS } from "./settings.ts";
 
 /** For what is asked for at once. */
 const MOMENT_MS = 200;
@@ -43,10 +44,24 @@ afterEach(async () => {
 });
 
 function build(kernel: MemoryKernel, network: FakeNetwork): Reconciler {
-  const { pool, uplinks, adoption, log } = poolParts({ kernel, clock });
-  const waiting = () => 0;
-  const passed = () => undefined;
-  return new Reconciler({ network, adoption, pool, uplinks, waiting, passed, families: [4], clock, log });
+  const { pool, uplinks, adoption: host, log } = poolParts({ kernel, clock });
+  const nothing = () => undefined;
+  return new Reconciler({
+    network,
+    host,
+    pool,
+    uplinks,
+    pending: () => 0,
+    maxPods: nothing,
+    settings: () => DEFAULT_POOL_SETTINGS,
+    families: [4],
+    passed: nothing,
+    planned: nothing,
+    failed: nothing,
+    clock,
+    log,
+    random: () => 0.5,
+  });
 }
 
 const described = () => cloud.calls.get("describe") ?? 0;

@@ -1,86 +1,108 @@
 /**
- * Keeps the pool as the plan wants it: observe the cloud, adopt what it says, plan, act, record. One pass at a time; a pass is started by
- * demand, by a new link, or by time. When the cloud does not answer, nothing is changed and held addresses go on being given.
+ * Keeps the pool as the plan wants it: look at the cloud when that is due, plan, act. A pass never waits for what it has begun, so that demand which
+ * comes meanwhile is planned at once; whatever ends starts another pass. When the cloud does not answer, nothing is changed, and held addresses go on
+ * being given.
  */
+import { createHash } from "node:crypto";
 import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
-import { DEFAULT_POOL, type InterfaceId, type SubnetId } from "../common/ids.ts";
-import type { Family } from "../common/ip.ts";
+import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
+import type { Cidr, Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
-import { CloudError } from "../providers/errors.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
-import type { Adoption } from "./adopt.ts";
-import { CONFIRM_AFTER_MS } from "./misses.ts";
-import { type Action, creationToken, plan } from "./plan.ts";
+import { CloudWatch } from "./cloud-watch.ts";
+import { CloudWrites } from "./cloud-writes.ts";
+import { Idleness } from "./idleness.ts";
+import { ObstacleBook, type ObstacleView } from "./obstacles.ts";
+import type { Action, Plan, Shelf } from "./plan/facts.ts";
+import { plan } from "./plan/plan.ts";
 import type { Pool } from "./pool.ts";
-import type { Uplinks } from "./uplinks.ts";
+import type { PoolHost } from "./pool-host.ts";
+import type { PoolSettings } from "./settings.ts";
+import type { Uplink } from "./uplink.ts";
 
-/** Free addresses per family to hold beyond demand. Fixed until the warm pool's settings come. */
-export const SPARE = 2;
-/** Changes of one moment are planned together. */
-const COALESCE_MS = 20;
-/** How often the cloud is asked though nothing seems to have changed: someone may have changed it behind us. */
-const DESCRIBE_EVERY_MS = 60_000;
-/** While an interface is being attached. */
+/** Changes of one moment are planned together: until nothing has come for a step, but not longer than the limit. */
+const COALESCE_MS = { step: 20, max: 100 } as const;
+/** While an interface is on its way: how often its link is looked for. */
 const ARRIVING_EVERY_MS = 250;
-/** And how often the cloud is then asked whether it is attached. */
-const ARRIVING_DESCRIBE_EVERY_MS = 2_000;
-/** While something that we hold is missing from its last answer: as soon as a second one can confirm it. */
-const IN_DOUBT_DESCRIBE_EVERY_MS = CONFIRM_AFTER_MS;
-/** While something is gone for good and no pod holds it back any more. */
-const UNUSED_DESCRIBE_EVERY_MS = 1_000;
-/** While devices come that it may know by now. */
-const DOUBTED_DESCRIBE_EVERY_MS = 5_000;
-const FULL_SUBNET_FOR_MS = 60_000;
+/** And how often the cloud is asked what has become of it. */
+const ARRIVING_DESCRIBE_EVERY_MS = 15_000;
+/** While something may have to be given back. */
+const SURPLUS_EVERY_MS = 15_000;
 const RETRY_MS = { first: 500, max: 60_000 } as const;
 
 export type ReconcilerDeps = {
   readonly network: CloudNetwork;
-  readonly adoption: Adoption;
+  readonly host: PoolHost;
   readonly pool: Pool;
-  readonly uplinks: Uplinks;
-  readonly waiting: () => number;
+  readonly uplinks: { list(): readonly Pick<Uplink, "slot" | "interfaceId" | "isPrimary">[] };
+  /** Pods that need an address and have none. */
+  readonly pending: () => number;
+  /** Pods that kubelet accepts; undefined while nobody has told. */
+  readonly maxPods: () => number | undefined;
+  readonly settings: () => PoolSettings;
+  readonly families: readonly Family[];
   /** Told after each pass: what it failed with, or undefined. */
   readonly passed: (error: unknown) => void;
-  readonly families: readonly Family[];
+  /** Told each plan. */
+  readonly planned: (plan: Plan) => void;
+  /** Told what an action failed with. */
+  readonly failed: (action: Action, error: unknown) => void;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
 };
 
 export class Reconciler {
   private readonly deps: ReconcilerDeps;
+  private readonly watch: CloudWatch;
+  private readonly writes: CloudWrites;
+  private readonly obstacles: ObstacleBook;
+  private readonly idleness = new Idleness();
+  /** Nodes that became idle together do not give back together. */
+  private readonly patience: number;
   private view: CloudView | undefined;
-  private describedAt = Number.NEGATIVE_INFINITY;
-  /** Its last answer may be wrong: ask before anything else. */
-  private isStale = false;
-  /** It may be, for what anybody can set off: ask when the last time is long enough ago. */
-  private isDoubted = false;
-  private readonly fullSubnets = new Map<SubnetId, number>();
-  private limitText: string | undefined;
+  private lastPlan: Plan | undefined;
+  private failureText: string | undefined;
   private wake: (() => void) | undefined;
-  private kicked = false;
+  private kicks = 0;
   private failures = 0;
   private readonly first = Promise.withResolvers<void>();
 
   constructor(deps: ReconcilerDeps) {
     this.deps = deps;
+    this.watch = new CloudWatch(deps.random);
+    this.obstacles = new ObstacleBook(deps.clock, deps.random);
+    this.patience = 1 + deps.random() / 4;
+    this.writes = new CloudWrites({
+      network: deps.network,
+      host: deps.host,
+      log: deps.log,
+      written: {
+        created: (one) => this.change((interfaces) => [...interfaces.filter(({ id }) => id !== one.id), one]),
+        assigned: (id, units) => this.changeOne(id, (one) => ({ ...one, units: united(one.units, units) })),
+        released: (id, units) => this.changeOne(id, (one) => ({ ...one, units: without(one.units, units) })),
+        deleted: (gone) => this.change((interfaces) => interfaces.filter(({ id }) => id !== gone)),
+      },
+    });
   }
 
   /** Something changed: look soon. Cheap, may be called any number of times. */
   kick(): void {
-    this.kicked = true;
+    this.kicks += 1;
     this.wake?.();
   }
 
   /** The cloud may have changed: look at it again before planning. */
   kickFresh(): void {
-    this.isStale = true;
+    this.watch.stale();
     this.kick();
   }
 
   /** As kickFresh(), for what anybody can set off: the cloud is asked once for all that comes within a few seconds. */
   kickFreshLater(): void {
-    this.isDoubted = true;
+    this.watch.doubted();
     this.kick();
   }
 
@@ -91,7 +113,16 @@ export class Reconciler {
 
   /** Why the pool cannot grow now, for people. */
   limit(): string | undefined {
-    return this.limitText;
+    return this.failureText ?? this.lastPlan?.limit;
+  }
+
+  /** What is held, wanted and done, for people. The plan is absent before the cloud's first answer. */
+  report(): {
+    readonly plan: Plan | undefined;
+    readonly running: readonly Action[];
+    readonly obstacles: readonly ObstacleView[];
+  } {
+    return { plan: this.lastPlan, running: this.writes.running, obstacles: this.obstacles.list() };
   }
 
   /** Resolves after the first pass in which the cloud answered and the primary uplink was there. */
@@ -99,166 +130,215 @@ export class Reconciler {
     return this.first.promise;
   }
 
-  /** Runs until the signal aborts. Never throws. */
+  /** Runs until the signal aborts, and what it has begun has ended. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.kicked = false;
+      const seen = this.kicks;
       const pauseMs = await this.guardedPass(signal);
-      await this.pause(pauseMs, signal);
+      await this.pause(pauseMs, seen, signal);
     }
+    await this.writes.settled();
   }
 
   private async guardedPass(signal: AbortSignal): Promise<number> {
+    const { passed, log, random } = this.deps;
     try {
       const pauseMs = await this.pass(signal);
       this.failures = 0;
-      this.deps.passed(undefined);
+      this.failureText = undefined;
+      passed(undefined);
       return pauseMs;
     } catch (error) {
       if (signal.aborted) return 0;
-      this.limitText = describeError(error);
-      this.deps.passed(error);
-      this.deps.log.warn({ err: error, failures: this.failures }, "pool not reconciled");
-      this.isStale = true;
+      this.failureText = describeError(error);
+      passed(error);
+      log.warn({ err: error, failures: this.failures }, "pool not reconciled");
+      this.watch.stale();
       this.failures += 1;
-      return (
-        Math.min(RETRY_MS.max, RETRY_MS.first * 2 ** Math.min(this.failures - 1, 10)) *
-        (0.75 + Math.random() / 2)
-      );
+      const backoffMs = RETRY_MS.first * 2 ** Math.min(this.failures - 1, 10);
+      return Math.min(RETRY_MS.max, backoffMs) * (0.75 + random() / 2);
     }
   }
 
-  /** One look and one round of actions. Gives the time until the next look when nothing happens before. */
+  /** One look and one plan. Gives the time until the next when nothing happens before. */
   private async pass(signal: AbortSignal): Promise<number> {
-    const { network, clock, pool } = this.deps;
-    if (this.view === undefined || this.isStale || this.untilDescribeMs() <= 0) {
-      // before it answers: what is asked for meanwhile it may not know yet
-      this.isStale = this.isDoubted = false;
-      this.view = await network.describe(signal);
-      this.describedAt = clock.now();
-      await this.deps.adoption.adopt(this.view, signal);
-    }
-    if (this.deps.uplinks.list().some(({ isPrimary }) => isPrimary)) this.first.resolve();
+    const { clock, network, uplinks } = this.deps;
+    await this.look(signal);
+    const { view } = this;
+    if (view === undefined) return this.watch.pauseMs(clock.now(), undefined);
+    await this.takeArrivals(view);
+    if (uplinks.list().some(({ isPrimary }) => isPrimary)) this.first.resolve();
     const capabilities = await network.capabilities(signal);
-    const { actions, limit } = plan({
+    const settings = this.deps.settings();
+    const made = plan({
       key: DEFAULT_POOL,
       families: this.deps.families,
-      waiting: this.deps.waiting(),
-      spare: SPARE,
-      shelves: pool.summary(),
-      view: this.view,
+      pending: this.deps.pending(),
+      maxPods: this.deps.maxPods(),
+      settings: { ...settings, releaseAfterMs: settings.releaseAfterMs * this.patience },
+      shelves: this.shelves(),
+      view: this.view ?? view,
       capabilities,
-      slotOf: (id) => this.deps.uplinks.byInterface(id)?.slot,
-      lost: new Set(this.deps.adoption.lostUplinks().map(({ interfaceId }) => interfaceId)),
-      fullSubnets: this.currentlyFull(),
+      lost: this.deps.host.lostInterfaces(),
+      obstacles: this.obstacles.current(settings),
+      running: this.writes.running,
     });
-    this.limitText = limit;
-    await this.act(actions, signal);
-    if (this.isArriving()) return ARRIVING_EVERY_MS;
-    return this.isDoubted ? this.untilDescribeMs() : this.describeEveryMs();
+    this.lastPlan = made;
+    this.deps.planned(made);
+    for (const action of made.actions) this.begin(action, signal);
+    return this.pauseMs(made);
   }
 
-  private async act(actions: readonly Action[], signal: AbortSignal): Promise<void> {
-    const byInterface = Map.groupBy(actions, (action) =>
-      action.kind === "assign" ? action.interfaceId : "new",
-    );
-    // one writer per interface; interfaces side by side
-    const outcomes = await Promise.allSettled(
-      [...byInterface.values()].map(async (list) => {
-        for (const action of list) await this.perform(action, signal);
-      }),
-    );
-    const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
-  }
-
-  private async perform(action: Action, signal: AbortSignal): Promise<void> {
-    try {
-      if (action.kind === "assign") {
-        const units = await this.deps.network.assignUnits(action.interfaceId, action.request, signal);
-        this.deps.log.info({ interfaceId: action.interfaceId, units: units.map(String) }, "units assigned");
-        if (this.view !== undefined) this.view = withUnits(this.view, action.interfaceId, units);
-        this.deps.adoption.holdUnits(action.interfaceId, units);
-      } else {
-        const token = creationToken(this.view, action);
-        const created = await this.deps.network.createInterface(
-          { ...action, poolKey: action.key, securityGroupIds: [], token },
-          signal,
-        );
-        this.deps.log.info({ interfaceId: created.id, state: created.state }, "interface created");
-        this.kickFresh();
+  /** Asks the cloud, or glances at the metadata, when that is due. */
+  private async look(signal: AbortSignal): Promise<void> {
+    const { network, clock, host } = this.deps;
+    switch (this.watch.ask(clock.now(), this.soonerMs())) {
+      case "describe": {
+        this.watch.describing(clock.now());
+        const view = await network.describe(signal);
+        this.view = view;
+        await host.adopt(view, signal);
+        return;
       }
-    } catch (error) {
-      this.noteLimit(action, error);
-      throw error;
+      case "glance":
+        this.watch.glanced(await this.glance(signal), clock.now());
+        // what it shows may call for an answer at once
+        return this.look(signal);
+      case undefined:
+        return;
     }
   }
 
-  private noteLimit(action: Action, error: unknown): void {
-    // the outcome may be unknown: the next pass begins by asking
-    this.isStale = true;
-    if (!(error instanceof CloudError) || error.code !== "subnet-exhausted") return;
-    const subnet =
-      action.kind === "create"
-        ? error.subnetIds[0]
-        : this.view?.interfaces.find(({ id }) => id === action.interfaceId)?.subnet.id;
-    if (subnet !== undefined) this.fullSubnets.set(subnet, this.deps.clock.now() + FULL_SUBNET_FOR_MS);
+  private async glance(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return await this.deps.network.glance(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.deps.log.debug({ err: error }, "the metadata was not to be had");
+      return undefined;
+    }
   }
 
-  private currentlyFull(): ReadonlySet<SubnetId> {
-    const now = this.deps.clock.now();
-    for (const [subnet, until] of this.fullSubnets) if (until <= now) this.fullSubnets.delete(subnet);
-    return new Set(this.fullSubnets.keys());
+  /** Its link is a strong fact: the cloud need not be asked whether it has attached it. */
+  private async takeArrivals(view: CloudView): Promise<void> {
+    for (const one of this.arriving(view)) {
+      if (!(await this.deps.host.arrived({ ...one, state: "attached" }))) continue;
+      this.changeOne(one.id, (now) => ({ ...now, state: "attached" }));
+    }
   }
 
-  private untilDescribeMs(): number {
-    return this.describedAt + this.describeEveryMs() - this.deps.clock.now();
-  }
-
-  private describeEveryMs(): number {
-    if (this.isArriving()) return ARRIVING_DESCRIBE_EVERY_MS;
-    if (this.deps.adoption.hasUnusedLosses) return UNUSED_DESCRIBE_EVERY_MS;
-    if (this.isDoubted) return DOUBTED_DESCRIBE_EVERY_MS;
-    return this.deps.adoption.isInDoubt ? IN_DOUBT_DESCRIBE_EVERY_MS : DESCRIBE_EVERY_MS;
-  }
-
-  private isArriving(): boolean {
-    const known = (id: InterfaceId) => this.deps.uplinks.byInterface(id) !== undefined;
-    return (
-      this.view?.interfaces.some(
-        ({ id, ownership, state }) => ownership !== "foreign" && isComing(state) && !known(id),
-      ) ?? false
+  private arriving({ interfaces }: CloudView): CloudInterface[] {
+    const known = new Set(this.deps.uplinks.list().map(({ interfaceId }) => interfaceId));
+    return interfaces.filter(
+      ({ id, ownership, state }) =>
+        ownership !== "foreign" && (state === "attaching" || state === "attached") && !known.has(id),
     );
   }
 
-  private async pause(ms: number, signal: AbortSignal): Promise<void> {
-    if (!this.kicked && ms > 0) {
+  private shelves(): Shelf[] {
+    const { pool, uplinks, clock } = this.deps;
+    const interfaceOf = new Map(uplinks.list().map(({ slot, interfaceId }) => [slot, interfaceId]));
+    const rows = pool.onUplinks(DEFAULT_POOL);
+    const isUsed = ({ leased, cooling }: { leased: number; cooling: number }) => leased + cooling > 0;
+    const idle = this.idleness.observe(
+      rows.flatMap(({ slot, units }) => [
+        { name: `uplink ${slot}`, isUsed: units.some(isUsed) },
+        ...units.map((fact) => ({ name: fact.unit.toString(), isUsed: isUsed(fact) })),
+      ]),
+      clock.now(),
+    );
+    return rows.flatMap(({ slot, units, releasing }): Shelf[] => {
+      const interfaceId = interfaceOf.get(slot);
+      if (interfaceId === undefined) return [];
+      const facts = units.map((fact) => ({ ...fact, idleMs: idle.get(fact.unit.toString()) ?? 0 }));
+      return [{ slot, interfaceId, units: facts, releasing, idleMs: idle.get(`uplink ${slot}`) ?? 0 }];
+    });
+  }
+
+  private begin(action: Action, signal: AbortSignal): void {
+    const ordinal = this.writes.running.filter(({ kind }) => kind === "create").length;
+    const token = creationToken(this.view, action, ordinal);
+    this.writes.start(action, token, signal, (error) => {
+      if (error === undefined) {
+        this.obstacles.done(action);
+        this.watch.changed();
+      } else if (!signal.aborted) {
+        this.deps.failed(action, error);
+        this.deps.log.warn({ err: error, action: action.kind }, "the cloud did not do what the pool needs");
+        if (this.obstacles.note(action, error)) this.watch.stale();
+      }
+      this.kick();
+    });
+  }
+
+  /** How long after the last answer the next one should come, for what is in doubt. */
+  private soonerMs(): number | undefined {
+    const doubt = this.deps.host.askAgainAfterMs();
+    const isArriving = this.view !== undefined && this.arriving(this.view).length > 0;
+    if (!isArriving) return doubt;
+    return Math.min(doubt ?? Number.POSITIVE_INFINITY, ARRIVING_DESCRIBE_EVERY_MS);
+  }
+
+  private pauseMs({ count }: Plan): number {
+    const { clock } = this.deps;
+    const held = count.leased + count.cooling + count.free;
+    const isArriving = this.view !== undefined && this.arriving(this.view).length > 0;
+    return Math.min(
+      this.watch.pauseMs(clock.now(), this.soonerMs()),
+      this.obstacles.nextEndMs() ?? Number.POSITIVE_INFINITY,
+      isArriving ? ARRIVING_EVERY_MS : Number.POSITIVE_INFINITY,
+      held > count.target ? SURPLUS_EVERY_MS : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  private change(how: (interfaces: readonly CloudInterface[]) => readonly CloudInterface[]): void {
+    if (this.view !== undefined) this.view = { ...this.view, interfaces: how(this.view.interfaces) };
+  }
+
+  private changeOne(id: InterfaceId, how: (one: CloudInterface) => CloudInterface): void {
+    this.change((interfaces) => interfaces.map((one) => (one.id === id ? how(one) : one)));
+  }
+
+  private async pause(ms: number, seen: number, signal: AbortSignal): Promise<void> {
+    if (this.kicks === seen && ms > 0) {
       const woken = new AbortController();
       this.wake = () => woken.abort();
-      await this.deps.clock.sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+      await this.sleep(ms, AbortSignal.any([signal, woken.signal]));
       this.wake = undefined;
     }
-    if (this.failures === 0 || !this.kicked)
-      return void (await this.deps.clock.sleep(COALESCE_MS, signal).catch(() => undefined));
     // demand does not shorten the wait after a failure below its first step
-    await this.deps.clock.sleep(RETRY_MS.first, signal).catch(() => undefined);
+    if (this.failures > 0 && this.kicks !== seen) return this.sleep(RETRY_MS.first, signal);
+    await this.coalesce(signal);
+  }
+
+  private async coalesce(signal: AbortSignal): Promise<void> {
+    for (let waited = 0; waited < COALESCE_MS.max && !signal.aborted; waited += COALESCE_MS.step) {
+      const before = this.kicks;
+      await this.sleep(COALESCE_MS.step, signal);
+      if (this.kicks === before) return;
+    }
+  }
+
+  private async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    await this.deps.clock.sleep(ms, signal).catch(() => undefined);
   }
 }
 
-function withUnits(
-  view: CloudView,
-  id: InterfaceId,
-  units: CloudView["interfaces"][number]["units"],
-): CloudView {
-  return {
-    ...view,
-    interfaces: view.interfaces.map((one) =>
-      one.id === id ? { ...one, units: [...one.units, ...units] } : one,
-    ),
-  };
+/**
+ * The same until the interface it asked for is attached: after a crash in between the provider goes on with what the first try left
+ * (detached, so that it does not count here), and makes no second one.
+ */
+export function creationToken(view: CloudView | undefined, action: Action, ordinal: number): string {
+  if (action.kind !== "create") return "";
+  const present = (view?.interfaces ?? []).filter(({ state }) => state !== "detached").map(({ id }) => id);
+  const facts = JSON.stringify([action.key, action.cardIndex, ordinal, ...present.sort()]);
+  return `causeway-${createHash("sha256").update(facts).digest("hex").slice(0, 40)}`;
 }
 
-/** Attached by the cloud's word, or soon: its link shows, or will. */
-function isComing(state: CloudInterface["state"]): boolean {
-  return state === "attaching" || state === "attached";
+function united(units: readonly Cidr[], others: readonly Cidr[]): readonly Cidr[] {
+  return [...without(units, others), ...others];
+}
+
+function without(units: readonly Cidr[], gone: readonly Cidr[]): readonly Cidr[] {
+  return units.filter((unit) => !gone.some((other) => other.equals(unit)));
 }

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { SPARE } from "../../ipamd/reconcile.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../ipamd/settings.ts";
 import { FieldNode, RESTORED } from "./field-node.ts";
 import { readPage } from "./pool-page.ts";
 
@@ -97,7 +97,7 @@ it("an ADD and a DEL ask for no list", async () => {
   const { netnsPath } = field.cluster.vpc.addPlace("one");
   // the pool grows to its spare, and looks at the host's addresses for that
   for (let number = 0; number < 5; number += 1) await round(`warm-${number}`, netnsPath);
-  await field.node.poolHasFree(SPARE);
+  await field.node.poolHasFree(DEFAULT_POOL_SETTINGS.spare);
   const undisturbed: (readonly string[])[] = [];
   for (let number = 0; number < ROUNDS; number += 1) {
     const before = await ownWork();

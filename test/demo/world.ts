@@ -4,7 +4,7 @@
  */
 import type { InterfaceId, SubnetId } from "../../common/ids.ts";
 import { Cidr, type Family, IpAddress } from "../../common/ip.ts";
-import { SPARE } from "../../ipamd/reconcile.ts";
+import { DEFAULT_POOL_SETTINGS } from "../../ipamd/settings.ts";
 import type { NetworkSpec } from "../cloudsim/data-plane.ts";
 import { installKubeProxy, type KubeProxyMode, RECORDED } from "../cloudsim/kube-proxy.ts";
 import { tcpEcho, udpEcho } from "../cloudsim/probe/index.ts";
@@ -105,7 +105,7 @@ export async function buildWorld(options: WorldOptions): Promise<World> {
       started.map(async (node, index) => {
         for (let number = index; number < options.pods; number += options.nodes) {
           // with its spare there the pool gives in order: the primary uplink's addresses first
-          await node.poolHasFree(SPARE);
+          await node.poolHasFree(DEFAULT_POOL_SETTINGS.spare);
           await node.addPod(`pod-${number}`);
         }
       }),

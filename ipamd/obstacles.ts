@@ -1,0 +1,138 @@
+/**
+ * What the cloud's errors have taught, for as long as it is worth remembering: which subnet is full, which interface takes no more, what to leave alone
+ * for a while. So one thing that is full does not stop the others, and nothing is asked for again and again.
+ */
+import type { Clock } from "../common/clock.ts";
+import { describeError } from "../common/errors.ts";
+import type { InterfaceId, SubnetId } from "../common/ids.ts";
+import { CloudError } from "../providers/errors.ts";
+import type { Action, Obstacles } from "./plan/facts.ts";
+import type { PoolSettings } from "./settings.ts";
+
+/** Somebody may free an address at any time, and asking costs one call. */
+const FULL_SUBNET_FOR_MS = 60_000;
+/** An aligned range becomes free less often than an address. */
+const BLOCKLESS_FOR_MS = 300_000;
+/** What contradicts the limits that we know of does not change soon. */
+const LIMIT_FOR_MS = 120_000;
+/** What the role may not do, and what the cloud calls malformed, changes when a person changes it. */
+const REFUSED_FOR_MS = 60_000;
+const BACKOFF_MS = { first: 500, max: 60_000 } as const;
+
+type Kind = "growth" | "creation" | "release";
+type Entry = { readonly until: number; readonly why: string };
+
+/** One obstacle, for people. */
+export type ObstacleView = { readonly what: string; readonly why: string; readonly forMs: number };
+
+export class ObstacleBook {
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly entries = new Map<string, Entry>();
+  private readonly failures = new Map<Kind, number>();
+
+  constructor(clock: Clock, random: () => number) {
+    this.clock = clock;
+    this.random = random;
+  }
+
+  /** An action has failed. True when its outcome is unknown, or the cloud is not as we thought: it should be asked. */
+  note(action: Action, error: unknown): boolean {
+    const kind = kindOf(action);
+    const code = error instanceof CloudError ? error.code : "unavailable";
+    const why = describeError(error);
+    const subnets = error instanceof CloudError ? error.subnetIds : [];
+    switch (code) {
+      case "subnet-exhausted":
+        for (const id of subnets) this.set(`full-subnet ${id}`, why, FULL_SUBNET_FOR_MS);
+        if (action.kind === "create") this.set("creation", why, FULL_SUBNET_FOR_MS);
+        return false;
+      case "no-free-block":
+        for (const id of subnets) this.set(`blockless-subnet ${id}`, why, BLOCKLESS_FOR_MS);
+        // the adapter has tried every subnet of the choice
+        if (action.kind === "create") this.set("blocks", why, BLOCKLESS_FOR_MS);
+        return false;
+      case "limit-reached":
+        this.set(
+          action.kind === "create" ? "creation" : `full-interface ${interfaceOf(action)}`,
+          why,
+          LIMIT_FOR_MS,
+        );
+        return true;
+      case "unauthorized":
+      case "invalid":
+      case "not-ours":
+        this.set(kind, why, REFUSED_FOR_MS);
+        return false;
+      default:
+        this.backOff(kind, why);
+        return code !== "throttled";
+    }
+  }
+
+  /** An action has succeeded. */
+  done(action: Action): void {
+    const kind = kindOf(action);
+    this.failures.delete(kind);
+    this.entries.delete(kind);
+  }
+
+  /** What stands now. `cloudWrites` is the operator's brake. */
+  current({ cloudWrites }: PoolSettings): Obstacles {
+    this.forgetOld();
+    const growth = cloudWrites === "none" ? "the setting cloud-writes=none forbids it" : undefined;
+    const release = cloudWrites === "all" ? undefined : `the setting cloud-writes=${cloudWrites} forbids it`;
+    return {
+      fullSubnets: this.named<SubnetId>("full-subnet "),
+      blocklessSubnets: this.named<SubnetId>("blockless-subnet "),
+      noBlocks: this.entries.has("blocks"),
+      fullInterfaces: this.named<InterfaceId>("full-interface "),
+      noCreation: this.entries.get("creation")?.why,
+      noGrowth: growth ?? this.entries.get("growth")?.why,
+      noRelease: release ?? this.entries.get("release")?.why,
+    };
+  }
+
+  /** Milliseconds until the first of them ends; undefined when there is none. */
+  nextEndMs(): number | undefined {
+    this.forgetOld();
+    const ends = [...this.entries.values()].map(({ until }) => until);
+    return ends.length === 0 ? undefined : Math.max(0, Math.min(...ends) - this.clock.now());
+  }
+
+  list(): ObstacleView[] {
+    this.forgetOld();
+    const now = this.clock.now();
+    return [...this.entries].map(([what, { why, until }]) => ({ what, why, forMs: Math.round(until - now) }));
+  }
+
+  private named<Id extends string>(prefix: string): ReadonlySet<Id> {
+    const keys = [...this.entries.keys()].filter((key) => key.startsWith(prefix));
+    return new Set(keys.map((key) => key.slice(prefix.length) as Id));
+  }
+
+  private backOff(kind: Kind, why: string): void {
+    const failures = this.failures.get(kind) ?? 0;
+    this.failures.set(kind, failures + 1);
+    this.set(kind, why, Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** Math.min(failures, 10)));
+  }
+
+  /** Nodes that were refused together do not come back together. */
+  private set(key: string, why: string, forMs: number): void {
+    this.entries.set(key, { why, until: this.clock.now() + forMs * (0.75 + this.random() / 2) });
+  }
+
+  private forgetOld(): void {
+    const now = this.clock.now();
+    for (const [key, { until }] of this.entries) if (until <= now) this.entries.delete(key);
+  }
+}
+
+function kindOf({ kind }: Action): Kind {
+  if (kind === "assign") return "growth";
+  return kind === "create" ? "creation" : "release";
+}
+
+function interfaceOf(action: Action): string {
+  return action.kind === "create" ? "" : action.interfaceId;
+}

@@ -1,0 +1,199 @@
+import { describe, expect, it } from "vitest";
+import type { InterfaceId, SubnetId } from "../../common/ids.ts";
+import type { Action } from "./facts.ts";
+import { M5_LARGE, type Node, planOf, singles } from "./testing.ts";
+
+const four = (prefixLength: number, count: number) => ({ family: 4, prefixLength, count }) as const;
+const six = (prefixLength: number, count: number) => ({ family: 6, prefixLength, count }) as const;
+
+function assign(slot: number, ...requests: Extract<Action, { kind: "assign" }>["requests"]): Action {
+  return { kind: "assign", interfaceId: `eni-${slot}` as InterfaceId, requests };
+}
+
+function create(units: Extract<Action, { kind: "create" }>["units"], avoid: readonly string[] = []): object {
+  return { kind: "create", key: "default", subnets: { by: "node" }, avoid, cardIndex: 0, units };
+}
+
+const actionsOf = (node: Node) => planOf(node).actions;
+
+describe("a shortage", () => {
+  it("is none while the spare is there", () => {
+    expect(planOf({ nics: [{ units: singles(1, 4, 2) }] })).toMatchObject({
+      actions: [],
+      count: { leased: 2, free: 2, target: 4 },
+    });
+  });
+
+  it("is asked for in one call on the interface that has room", () => {
+    expect(actionsOf({ pending: 3 })).toEqual([assign(1, four(32, 5))]);
+  });
+
+  it("fills one interface, and has the rest created with the next, at the same time", () => {
+    const settings = { unit: "single" } as const;
+    expect(actionsOf({ settings, pending: 14, nics: [{ units: singles(1, 3, 3) }] })).toEqual([
+      assign(1, four(32, 6)),
+      create([four(32, 9)]),
+      create([four(32, 1)]),
+    ]);
+  });
+
+  it("counts what has been asked for, and leaves the interface alone that is being written to", () => {
+    const running = [assign(1, four(32, 5))];
+    expect(actionsOf({ pending: 3, running })).toEqual([]);
+    const nics = [{ units: singles(1, 2, 2) }, { units: [] }];
+    expect(actionsOf({ pending: 5, running, nics })).toEqual([assign(2, four(32, 2))]);
+  });
+
+  it("counts an interface on its way with the room that it will have", () => {
+    const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 2), state: "attaching" as const }];
+    const settings = { unit: "single" } as const;
+    expect(actionsOf({ settings, pending: 7, nics })).toEqual([]);
+    expect(actionsOf({ settings, pending: 8, nics })).toEqual([create([four(32, 1)])]);
+  });
+
+  it("counts an interface once that is being created and that the cloud lists already", () => {
+    const running = [create([four(32, 9)]) as Action];
+    const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 9), state: "attaching" as const }];
+    expect(planOf({ pending: 7, nics, running }).count.coming).toBe(9);
+  });
+
+  it("is asked for in each family by what that one lacks, so that both families meet", () => {
+    const families = [4, 6] as const;
+    expect(actionsOf({ families, pending: 1 })).toEqual([assign(1, four(32, 3), six(80, 1))]);
+    const nics = [{ units: [...singles(1, 3), { unit: "2001:db8::/80" }] }];
+    expect(actionsOf({ families, pending: 3, nics })).toEqual([assign(1, four(32, 2))]);
+    const settings = { unit: "single" } as const;
+    expect(actionsOf({ families, settings, pending: 1 })).toEqual([assign(1, four(32, 3), six(128, 3))]);
+  });
+
+  it("asks for no more of one family than the other can have", () => {
+    const settings = { unit: "single" } as const;
+    const capabilities = {
+      ...M5_LARGE,
+      unitsPerInterface: { 4: 9, 6: 2 },
+      cards: [{ index: 0, interfacesMax: 1 }],
+    };
+    expect(actionsOf({ families: [4, 6], settings, capabilities, pending: 5 })).toEqual([
+      assign(1, four(32, 2), six(128, 2)),
+    ]);
+  });
+
+  it("is met by interfaces of several cards", () => {
+    const capabilities = {
+      ...M5_LARGE,
+      cards: [
+        { index: 0, interfacesMax: 1 },
+        { index: 1, interfacesMax: 1 },
+      ],
+    };
+    const nics = [{ units: singles(1, 9, 9) }];
+    expect(actionsOf({ settings: { unit: "single" }, capabilities, nics })).toEqual([
+      { ...create([four(32, 2)]), cardIndex: 1 },
+    ]);
+  });
+});
+
+describe("address-unit", () => {
+  it("auto takes single addresses while they fit", () => {
+    expect(actionsOf({ pending: 7 })).toEqual([assign(1, four(32, 9))]);
+  });
+
+  it("auto takes blocks, and single addresses for the rest, where single ones would need another interface", () => {
+    expect(actionsOf({ pending: 20 })).toEqual([assign(1, four(28, 1), four(32, 6))]);
+  });
+
+  it("auto rounds up to a block when that wastes no more than the spare", () => {
+    expect(actionsOf({ pending: 28 })).toEqual([assign(1, four(28, 2))]);
+  });
+
+  it("auto takes whole blocks rather than another interface", () => {
+    expect(actionsOf({ pending: 40 })).toEqual([assign(1, four(28, 3))]);
+  });
+
+  it("a cold m5.large has addresses for 100 pods by one call", () => {
+    expect(actionsOf({ pending: 100 })).toEqual([assign(1, four(28, 7))]);
+  });
+
+  it("a cold m5.4xlarge has single addresses for 100 pods by one call, and three interfaces created", () => {
+    const capabilities = {
+      ...M5_LARGE,
+      cards: [{ index: 0, interfacesMax: 8 }],
+      unitsPerInterface: { 4: 29, 6: 29 },
+    };
+    expect(actionsOf({ settings: { unit: "single" }, capabilities, pending: 100 })).toEqual([
+      assign(1, four(32, 29)),
+      create([four(32, 29)]),
+      create([four(32, 29)]),
+      create([four(32, 15)]),
+    ]);
+  });
+
+  it("block takes nothing else", () => {
+    expect(actionsOf({ settings: { unit: "block" } })).toEqual([assign(1, four(28, 1))]);
+  });
+
+  it("block is single where the instance has none", () => {
+    const capabilities = { ...M5_LARGE, unitLengths: { 4: [32], 6: [128] } };
+    expect(actionsOf({ settings: { unit: "block" }, capabilities })).toEqual([assign(1, four(32, 2))]);
+  });
+
+  it("block tries other subnets for one before single addresses, and comes back to blocks", () => {
+    const settings = { unit: "block" } as const;
+    const blocklessSubnets = new Set(["subnet-1" as SubnetId]);
+    expect(actionsOf({ settings, obstacles: { blocklessSubnets } })).toEqual([
+      create([four(28, 1)], ["subnet-1"]),
+    ]);
+    expect(actionsOf({ settings, obstacles: { blocklessSubnets, noBlocks: true } })).toEqual([
+      assign(1, four(32, 2)),
+    ]);
+    expect(actionsOf({ settings })).toEqual([assign(1, four(28, 1))]);
+  });
+});
+
+describe("what stands in the way", () => {
+  it("a full subnet is asked for nothing, and another one is tried", () => {
+    const fullSubnets = new Set(["subnet-1" as SubnetId]);
+    expect(actionsOf({ obstacles: { fullSubnets } })).toEqual([create([four(32, 2)], ["subnet-1"])]);
+  });
+
+  it("is named: the subnet, and what keeps other ones away", () => {
+    const fullSubnets = new Set(["subnet-1" as SubnetId]);
+    const capabilities = { ...M5_LARGE, cards: [{ index: 0, interfacesMax: 1 }] };
+    expect(planOf({ obstacles: { fullSubnets }, capabilities }).limit).toBe(
+      "subnet subnet-1 has no free address; the instance is full: 1 of 1 interfaces with 9 addresses for pods each are in use",
+    );
+  });
+
+  it.each([
+    ["noGrowth", "EC2 throttles", []],
+    ["noCreation", "no permission", ["assign"]],
+  ] as const)("%s is the limit", (name, why, kinds) => {
+    const made = planOf({ settings: { unit: "single" }, pending: 20, obstacles: { [name]: why } });
+    expect([made.actions.map(({ kind }) => kind), made.limit]).toEqual([kinds, why]);
+  });
+
+  it("max-eni is the limit, by name", () => {
+    const made = planOf({ settings: { unit: "single", maxEni: 1 }, pending: 20 });
+    expect(made.actions).toEqual([assign(1, four(32, 9))]);
+    expect(made.limit).toBe("the limit max-eni=1 is reached: 1 interfaces are in use");
+  });
+
+  it("an interface whose link has not shown is named, and none is added for what it will carry", () => {
+    const nics = [{ units: singles(1, 9, 9) }, { units: [], hasLink: false }];
+    const made = planOf({ settings: { unit: "single" }, nics });
+    expect(made.actions).toEqual([]);
+    expect(made.limit).toBe("interface eni-2 is attached, but its link has not shown on this node");
+  });
+
+  it("an interface whose link is lost is asked for nothing, and another one is added beside it", () => {
+    const nics = [{ units: singles(1, 9, 9) }, { units: [] }];
+    const lost = new Set(["eni-2" as InterfaceId]);
+    expect(actionsOf({ settings: { unit: "single" }, nics, lost })).toEqual([create([four(32, 2)])]);
+  });
+
+  it("a primary that is tagged as not ours stops everything", () => {
+    const made = planOf({ nics: [{ units: [], ownership: "foreign" }], pending: 3 });
+    expect(made.actions).toEqual([]);
+    expect(made.limit).toContain("eni-1 is tagged as not ours");
+  });
+});

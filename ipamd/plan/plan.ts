@@ -1,0 +1,50 @@
+/**
+ * What to ask of the cloud, so that the pool holds what its pods need: a pure function of what the pool holds, what the cloud says, what is needed,
+ * the settings, and what stands in the way. It takes nothing that a pod has or had a moment ago, and the same facts give the same plan.
+ */
+import { blockLengthOf, blockSize, freePods, podsUsing } from "./capacity.ts";
+import type { Plan, PlanInput, PoolCount } from "./facts.ts";
+import { comingPods, grow } from "./grow.ts";
+import { shrink, unfinishedReleases } from "./shrink.ts";
+import { targetOf } from "./target.ts";
+
+export function plan(input: PlanInput): Plan {
+  const count = countOf(input);
+  const primary = input.view.interfaces.find(({ isPrimary }) => isPrimary);
+  if (primary?.ownership === "foreign") {
+    const limit = `the node's primary interface ${primary.id} is tagged as not ours, and pods cannot do without it`;
+    return { actions: [], count, limit };
+  }
+  const held = count.leased + count.cooling + count.free;
+  const growth = grow(input, count.target - held - count.coming);
+  const isGrowing = growth.actions.length > 0 || count.coming > 0;
+  const again = unfinishedReleases(input);
+  const busy = new Set(again.map((action) => (action.kind === "create" ? undefined : action.interfaceId)));
+  const actions = [
+    ...growth.actions.filter((action) => action.kind === "create" || !busy.has(action.interfaceId)),
+    ...again,
+    ...(isGrowing || again.length > 0 ? [] : shrink(input, held - count.target)),
+  ];
+  return { actions, count, ...(growth.limit !== undefined && { limit: growth.limit }) };
+}
+
+function countOf(input: PlanInput): PoolCount {
+  const { shelves, families, pending, maxPods, settings, capabilities } = input;
+  const leased = podsUsing(shelves, families, "leased");
+  const cooling = podsUsing(shelves, families, "cooling");
+  const block = blockSize(blockLengthOf(input, 4) ?? 32);
+  const each = settings.unit === "block" ? block : 1;
+  const target = targetOf({ leased, cooling, pending, maxPods }, settings, {
+    block,
+    interface: capabilities.unitsPerInterface[families[0] ?? 4] * each,
+  });
+  return {
+    leased,
+    cooling,
+    pending,
+    free: freePods(shelves, families),
+    coming: comingPods(input),
+    target: target.total,
+    spare: target.spare,
+  };
+}

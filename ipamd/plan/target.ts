@@ -1,0 +1,35 @@
+/**
+ * How many addresses the node should hold. Demand comes first: what pods have, what cools down, and what bound pods will ask for; then a spare, or
+ * what the targets say that amazon-vpc-cni's users know (reference: its docs/eni-and-ip-target.md). Unlike there, a cooling address counts as used.
+ */
+import type { PoolSettings } from "../settings.ts";
+
+export type Need = {
+  readonly leased: number;
+  readonly cooling: number;
+  readonly pending: number;
+  readonly maxPods: number | undefined;
+};
+
+/** What one unit, and one whole interface, brings: for the targets that count those. */
+export type Sizes = { readonly block: number; readonly interface: number };
+
+export type Target = { readonly total: number; readonly spare: number };
+
+export function targetOf(need: Need, settings: PoolSettings, sizes: Sizes): Target {
+  const used = need.leased + need.cooling + need.pending;
+  const wanted = Math.max(used + warm(settings, sizes), settings.minimumIpTarget ?? 0);
+  // more pods than kubelet accepts cannot come, whatever the spare; those that are there count in any case
+  const limit = need.maxPods === undefined ? wanted : Math.max(used, need.maxPods + need.cooling);
+  const total = Math.min(wanted, limit);
+  return { total, spare: total - used };
+}
+
+/** Free addresses beyond the used ones. */
+function warm(settings: PoolSettings, sizes: Sizes): number {
+  const { warmIpTarget, minimumIpTarget, warmPrefixTarget, warmEniTarget, unit, spare } = settings;
+  if (warmIpTarget !== undefined || minimumIpTarget !== undefined) return warmIpTarget ?? 0;
+  if (warmPrefixTarget !== undefined && unit === "block") return warmPrefixTarget * sizes.block;
+  if (warmEniTarget !== undefined) return warmEniTarget * sizes.interface;
+  return spare;
+}

@@ -1,0 +1,46 @@
+/**
+ * Units on their way back to the cloud, until nobody can mistake them for ours: by the cloud's own word, and a settling time later by a list of it
+ * without them. Until then callers on this node fail fast, and an older list gives nothing back to the pool. No I/O.
+ */
+import type { Cidr } from "../common/ip.ts";
+
+/** How long lists of the cloud may lag behind its word. */
+export const SETTLE_MS = 60_000;
+
+export class Releases {
+  private readonly goneSince = new Map<string, number>();
+
+  /** The cloud says that it has taken it. */
+  released(unit: Cidr, now: number): void {
+    this.goneSince.set(unit.toString(), now);
+  }
+
+  /** It is here again, or nothing of ours any more. */
+  settled(unit: Cidr): void {
+    this.goneSince.delete(unit.toString());
+  }
+
+  /** True after released(), and after a list without it. */
+  isGone(unit: Cidr): boolean {
+    return this.goneSince.has(unit.toString());
+  }
+
+  /** A list of the cloud has it: what was said before is older, or was not done. */
+  listed(unit: Cidr, now: number): void {
+    const since = this.goneSince.get(unit.toString());
+    if (since !== undefined && now - since >= SETTLE_MS) this.settled(unit);
+  }
+
+  /** A list of the cloud does not have it. True when it may be forgotten. */
+  omitted(unit: Cidr, now: number): boolean {
+    const since = this.goneSince.get(unit.toString()) ?? now;
+    this.goneSince.set(unit.toString(), since);
+    return now - since >= SETTLE_MS;
+  }
+
+  /** When the first of them may be forgotten; undefined when there is none. */
+  get nextAt(): number | undefined {
+    const times = [...this.goneSince.values()];
+    return times.length === 0 ? undefined : Math.min(...times) + SETTLE_MS;
+  }
+}
