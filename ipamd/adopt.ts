@@ -41,7 +41,6 @@ export class Adoption implements PoolHost {
   private readonly deps: AdoptionDeps;
   private readonly losses: Losses;
   private readonly releases = new Releases();
-  private adoptedAt = Number.NEGATIVE_INFINITY;
   private cidrs: readonly Cidr[] = [];
   private orphans: readonly OrphanUnit[] = [];
 
@@ -53,12 +52,7 @@ export class Adoption implements PoolHost {
   askAgainAfterMs(): number | undefined {
     // something is gone for good and no pod holds it back any more
     if (this.losses.areUnused) return UNUSED_AGAIN_MS;
-    const settled = this.releases.nextAt;
-    const waits = [
-      ...(this.losses.areOpen ? [CONFIRM_AFTER_MS] : []),
-      ...(settled === undefined ? [] : [Math.max(UNUSED_AGAIN_MS, settled - this.adoptedAt)]),
-    ];
-    return waits.length === 0 ? undefined : Math.min(...waits);
+    return this.losses.areOpen ? CONFIRM_AFTER_MS : undefined;
   }
 
   /** The network's CIDRs in force: the cloud's last word, or what the host remembers. */
@@ -73,7 +67,6 @@ export class Adoption implements PoolHost {
   }
 
   async adopt(view: CloudView, signal: AbortSignal): Promise<void> {
-    this.adoptedAt = this.deps.clock.now();
     if (view.networkCidrs.length > 0) this.cidrs = view.networkCidrs;
     const links = this.deps.kernel.host.links.list();
     const carried = view.interfaces.flatMap((one): [Uplink, CloudInterface][] => {
@@ -86,7 +79,7 @@ export class Adoption implements PoolHost {
     signal.throwIfAborted();
     await this.applyHost();
     for (const [uplink, one] of carried) this.missUnits(uplink, one);
-    for (const [uplink, one] of carried) this.settleReleases(uplink, one);
+    for (const [uplink, one] of carried) this.noteReleases(uplink, one);
     for (const [uplink, one] of carried) this.holdListed(uplink, one);
     this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
@@ -104,7 +97,7 @@ export class Adoption implements PoolHost {
     const uplink = this.deps.uplinks.byInterface(id);
     if (uplink === undefined) return;
     for (const unit of units) {
-      this.losses.unitGiven(unit);
+      this.losses.unitGiven(uplink, unit);
       // the cloud has given again what it had just taken back
       if (this.isReleasing(uplink, unit)) this.keep(uplink, unit);
       this.hold(uplink, unit);
@@ -224,18 +217,29 @@ export class Adoption implements PoolHost {
     }
   }
 
-  /** What the cloud's list says of units on their way back. */
-  private settleReleases(uplink: Uplink, cloud: CloudInterface): void {
-    const { pool, journal, clock, log } = this.deps;
-    for (const unit of pool.releasing(uplink.slot)) {
-      if (cloud.units.some((other) => other.equals(unit))) this.releases.listed(unit, clock.now());
-      else if (this.releases.omitted(unit, clock.now())) {
+  forgetReleased(): void {
+    const { uplinks, pool, journal, clock, log } = this.deps;
+    if (this.releases.nextAt === undefined) return;
+    for (const { slot } of uplinks.list()) {
+      for (const unit of pool.releasing(slot)) {
+        if (!this.releases.isOver(unit, clock.now())) continue;
         this.releases.settled(unit);
-        pool.drop(uplink.slot, unit);
-        journal.drop(uplink.slot, unit);
-        log.info({ unit: unit.toString(), slot: uplink.slot }, "unit forgotten: the cloud has it back");
+        pool.drop(slot, unit);
+        journal.drop(slot, unit);
+        log.info({ unit: unit.toString(), slot }, "unit forgotten: the cloud has it back");
       }
     }
+  }
+
+  get nextForgetAt(): number | undefined {
+    return this.releases.nextAt;
+  }
+
+  /** What the cloud's list says of units on their way back. */
+  private noteReleases(uplink: Uplink, cloud: CloudInterface): void {
+    for (const unit of this.deps.pool.releasing(uplink.slot))
+      if (!cloud.units.some((other) => other.equals(unit)))
+        this.releases.omitted(unit, this.deps.clock.now());
   }
 
   private isReleasing({ slot }: Uplink, unit: Cidr): boolean {

@@ -55,10 +55,14 @@ export class CloudWatch {
     this.isOwnDoing = true;
   }
 
-  /** What the metadata shows; undefined where a cloud has none. Says whether the cloud should be asked. */
-  glanced(text: string | undefined, now: number): void {
+  /** Before the question. */
+  glancing(now: number): void {
     this.glancedAt = now;
     this.glanceEveryMs = GLANCE_EVERY_MS * (0.75 + this.random() / 2);
+  }
+
+  /** What the metadata shows; undefined where a cloud has none. Says whether the cloud should be asked. */
+  glanced(text: string | undefined): void {
     this.hasGlance = text !== undefined;
     if (!this.isOwnDoing && text !== this.text) this.isStale = true;
     this.isOwnDoing = false;

@@ -51,8 +51,10 @@ export class Losses {
   }
 
   /** The cloud's answer to a write has it. */
-  unitGiven(unit: Cidr): void {
+  unitGiven({ slot }: Uplink, unit: Cidr): void {
     this.misses.given(unit.toString(), this.deps.clock.now());
+    // what somebody took away may be given again at once
+    this.deps.pool.putBack(slot, unit);
   }
 
   /** The cloud lists it. */

@@ -97,6 +97,7 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
         { bound: kube.pods.list(), served: book.served(), waiting: book.waiting().map(({ pod }) => pod) },
         clock.now(),
       ),
+    knowsPods: () => kube.pods.list() !== undefined,
     maxPods: () => kube.node.maxPods(),
     settings: () => settings.pool,
     passed: (error) => problems.report("cloud", cloudProblems(error)),

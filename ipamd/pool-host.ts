@@ -14,8 +14,12 @@ export interface PoolHost {
   startRelease(id: InterfaceId, units: readonly Cidr[]): readonly Cidr[];
   /** The cloud has refused to take them: they are free to give again. */
   cancelRelease(id: InterfaceId, units: readonly Cidr[]): void;
-  /** The cloud has taken them back by its own word. They are forgotten when a list without them confirms it, a settling time later. */
+  /** The cloud has taken them back by its own word. They are forgotten a settling time later. */
   released(id: InterfaceId, units: readonly Cidr[]): void;
+  /** Forgets what was released long enough ago. Cheap. */
+  forgetReleased(): void;
+  /** When forgetReleased() has something to do; undefined: nothing is on its way back. */
+  readonly nextForgetAt: number | undefined;
   /** The cloud has deleted it by its own word: everything of it is forgotten. */
   interfaceDeleted(id: InterfaceId): void;
   /** Interfaces that carried pods and whose link is not on this host now. */

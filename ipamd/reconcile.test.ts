@@ -52,6 +52,7 @@ function build(kernel: MemoryKernel, network: FakeNetwork): Reconciler {
     pool,
     uplinks,
     pending: () => 0,
+    knowsPods: () => false,
     maxPods: nothing,
     settings: () => DEFAULT_POOL_SETTINGS,
     families: [4],

@@ -22,11 +22,13 @@ import type { PoolSettings } from "./settings.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Changes of one moment are planned together: until nothing has come for a step, but not longer than the limit. */
-const COALESCE_MS = { step: 20, max: 100 } as const;
+const COALESCE_MS = { step: 50, max: 200 } as const;
 /** While an interface is on its way: how often its link is looked for. */
 const ARRIVING_EVERY_MS = 250;
 /** And how often the cloud is asked what has become of it. */
 const ARRIVING_DESCRIBE_EVERY_MS = 15_000;
+/** A new node's first pods come within this time, or are not coming soon. */
+const FRESH_MS = 30_000;
 /** While something may have to be given back. */
 const SURPLUS_EVERY_MS = 15_000;
 const RETRY_MS = { first: 500, max: 60_000 } as const;
@@ -38,6 +40,8 @@ export type ReconcilerDeps = {
   readonly uplinks: { list(): readonly Pick<Uplink, "slot" | "interfaceId" | "isPrimary">[] };
   /** Pods that need an address and have none. */
   readonly pending: () => number;
+  /** True when pods are known before they ask. */
+  readonly knowsPods: () => boolean;
   /** Pods that kubelet accepts; undefined while nobody has told. */
   readonly maxPods: () => number | undefined;
   readonly settings: () => PoolSettings;
@@ -68,10 +72,13 @@ export class Reconciler {
   private wake: (() => void) | undefined;
   private kicks = 0;
   private failures = 0;
+  private isGlancing = false;
+  private readonly bornAt: number;
   private readonly first = Promise.withResolvers<void>();
 
   constructor(deps: ReconcilerDeps) {
     this.deps = deps;
+    this.bornAt = deps.clock.now();
     this.watch = new CloudWatch(deps.random);
     this.obstacles = new ObstacleBook(deps.clock, deps.random);
     this.patience = 1 + deps.random() / 4;
@@ -166,6 +173,7 @@ export class Reconciler {
     await this.look(signal);
     const { view } = this;
     if (view === undefined) return this.watch.pauseMs(clock.now(), undefined);
+    this.deps.host.forgetReleased();
     await this.takeArrivals(view);
     if (uplinks.list().some(({ isPrimary }) => isPrimary)) this.first.resolve();
     const capabilities = await network.capabilities(signal);
@@ -174,6 +182,7 @@ export class Reconciler {
       key: DEFAULT_POOL,
       families: this.deps.families,
       pending: this.deps.pending(),
+      isFresh: this.deps.knowsPods() && clock.now() - this.bornAt < FRESH_MS,
       maxPods: this.deps.maxPods(),
       settings: { ...settings, releaseAfterMs: settings.releaseAfterMs * this.patience },
       shelves: this.shelves(),
@@ -192,31 +201,31 @@ export class Reconciler {
   /** Asks the cloud, or glances at the metadata, when that is due. */
   private async look(signal: AbortSignal): Promise<void> {
     const { network, clock, host } = this.deps;
-    switch (this.watch.ask(clock.now(), this.soonerMs())) {
-      case "describe": {
-        this.watch.describing(clock.now());
-        const view = await network.describe(signal);
-        this.view = view;
-        await host.adopt(view, signal);
-        return;
-      }
-      case "glance":
-        this.watch.glanced(await this.glance(signal), clock.now());
-        // what it shows may call for an answer at once
-        return this.look(signal);
-      case undefined:
-        return;
-    }
+    const due = this.watch.ask(clock.now(), this.soonerMs());
+    if (due === "glance") this.glance(signal);
+    if (due !== "describe") return;
+    this.watch.describing(clock.now());
+    const view = await network.describe(signal);
+    this.view = view;
+    await host.adopt(view, signal);
   }
 
-  private async glance(signal: AbortSignal): Promise<string | undefined> {
-    try {
-      return await this.deps.network.glance(signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      this.deps.log.debug({ err: error }, "the metadata was not to be had");
-      return undefined;
-    }
+  /** Nobody waits for it: metadata that does not answer delays no pod. */
+  private glance(signal: AbortSignal): void {
+    if (this.isGlancing) return;
+    this.isGlancing = true;
+    this.watch.glancing(this.deps.clock.now());
+    void this.deps.network
+      .glance(signal)
+      .catch((err: unknown) => {
+        this.deps.log.debug({ err }, "the metadata was not to be had");
+        return undefined;
+      })
+      .then((text) => {
+        this.isGlancing = false;
+        this.watch.glanced(text);
+        this.kick();
+      });
   }
 
   /** Its link is a strong fact: the cloud need not be asked whether it has attached it. */
@@ -280,7 +289,7 @@ export class Reconciler {
   }
 
   private pauseMs({ count }: Plan): number {
-    const { clock } = this.deps;
+    const { clock, host } = this.deps;
     const held = count.leased + count.cooling + count.free;
     const isArriving = this.view !== undefined && this.arriving(this.view).length > 0;
     return Math.min(
@@ -288,6 +297,9 @@ export class Reconciler {
       this.obstacles.nextEndMs() ?? Number.POSITIVE_INFINITY,
       isArriving ? ARRIVING_EVERY_MS : Number.POSITIVE_INFINITY,
       held > count.target ? SURPLUS_EVERY_MS : Number.POSITIVE_INFINITY,
+      ...[host.nextForgetAt, this.bornAt + FRESH_MS].flatMap((at) =>
+        at === undefined || at <= clock.now() ? [] : [at - clock.now()],
+      ),
     );
   }
 

@@ -1,6 +1,6 @@
 /**
- * Units on their way back to the cloud, until nobody can mistake them for ours: by the cloud's own word, and a settling time later by a list of it
- * without them. Until then callers on this node fail fast, and an older list gives nothing back to the pool. No I/O.
+ * Units on their way back to the cloud, until nobody can mistake them for ours: a settling time after the cloud's own word, or after the first of its
+ * lists that does not have them. Until then callers on this node fail fast, and an older list gives nothing back to the pool. No I/O.
  */
 import type { Cidr } from "../common/ip.ts";
 
@@ -20,22 +20,15 @@ export class Releases {
     this.goneSince.delete(unit.toString());
   }
 
-  /** True after released(), and after a list without it. */
-  isGone(unit: Cidr): boolean {
-    return this.goneSince.has(unit.toString());
+  /** A list of the cloud does not have it. */
+  omitted(unit: Cidr, now: number): void {
+    if (!this.goneSince.has(unit.toString())) this.goneSince.set(unit.toString(), now);
   }
 
-  /** A list of the cloud has it: what was said before is older, or was not done. */
-  listed(unit: Cidr, now: number): void {
+  /** True when it may be forgotten. */
+  isOver(unit: Cidr, now: number): boolean {
     const since = this.goneSince.get(unit.toString());
-    if (since !== undefined && now - since >= SETTLE_MS) this.settled(unit);
-  }
-
-  /** A list of the cloud does not have it. True when it may be forgotten. */
-  omitted(unit: Cidr, now: number): boolean {
-    const since = this.goneSince.get(unit.toString()) ?? now;
-    this.goneSince.set(unit.toString(), since);
-    return now - since >= SETTLE_MS;
+    return since !== undefined && now - since >= SETTLE_MS;
   }
 
   /** When the first of them may be forgotten; undefined when there is none. */

@@ -24,8 +24,9 @@ export function poolParts(options: {
   readonly clock: Clock;
   readonly families?: readonly Family[];
   readonly points?: FaultPoints;
+  readonly demandChanged?: () => void;
 }) {
-  const { kernel, clock, families = [4], points = noFaultPoints } = options;
+  const { kernel, clock, families = [4], points = noFaultPoints, demandChanged = () => undefined } = options;
   const { log } = memoryLogger();
   const [pool, uplinks, journal] = [new Pool(), new Uplinks(kernel.host), new Journal(kernel, points)];
   const book = new LeaseBook({
@@ -38,7 +39,7 @@ export function poolParts(options: {
     uplink: (slot) => uplinks.get(slot),
     podMtuBytes: () => undefined,
     forgetConnections: async () => undefined,
-    demandChanged: () => undefined,
+    demandChanged,
     limit: () => undefined,
   });
   const hostNetwork = nothingToWrite;

@@ -50,6 +50,8 @@ export type PlanInput = {
   readonly families: readonly Family[];
   /** Pods that are bound to this node or ask for an address, and have none. */
   readonly pending: number;
+  /** The node has just begun and knows its pods: the first of them bring the spare with them, in one call. */
+  readonly isFresh: boolean;
   /** Pods that kubelet accepts; undefined while nobody has told. */
   readonly maxPods: number | undefined;
   readonly settings: PoolSettings;

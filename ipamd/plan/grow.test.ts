@@ -44,6 +44,21 @@ describe("a shortage", () => {
     expect(actionsOf({ pending: 5, running, nics })).toEqual([assign(2, four(32, 2))]);
   });
 
+  it("waits for an interface that is being written to, rather than for another one", () => {
+    const running = [assign(1, four(32, 5))];
+    const capabilities = { ...M5_LARGE, unitsPerInterface: { 4: 29, 6: 29 } };
+    expect(actionsOf({ capabilities, pending: 20, running })).toEqual([]);
+    const settings = { unit: "single" } as const;
+    expect(actionsOf({ settings, pending: 8, running: [assign(1, four(32, 8))] })).toEqual([
+      create([four(32, 1)]),
+    ]);
+  });
+
+  it("is none on a node that has just begun and has no pods yet", () => {
+    expect(planOf({ isFresh: true })).toMatchObject({ actions: [], count: { target: 0 } });
+    expect(actionsOf({ isFresh: true, pending: 1 })).toEqual([assign(1, four(32, 3))]);
+  });
+
   it("counts an interface on its way with the room that it will have", () => {
     const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 2), state: "attaching" as const }];
     const settings = { unit: "single" } as const;

@@ -80,10 +80,43 @@ function carries(input: PlanInput, one: CloudInterface): boolean {
   return input.capabilities.cards.some(({ index }) => index === one.cardIndex);
 }
 
-function takesUnits({ obstacles, running }: PlanInput, { id, subnet }: CloudInterface): boolean {
-  // one writer per interface
-  const isBusy = running.some((action) => action.kind !== "create" && action.interfaceId === id);
-  return !isBusy && !obstacles.fullInterfaces.has(id) && !obstacles.fullSubnets.has(subnet.id);
+/** One writer per interface. */
+function takesUnits(input: PlanInput, one: CloudInterface): boolean {
+  return !isBusy(input, one) && !isFull(input, one);
+}
+
+function isBusy({ running }: PlanInput, { id }: CloudInterface): boolean {
+  return running.some((action) => action.kind !== "create" && action.interfaceId === id);
+}
+
+function isFull({ obstacles }: PlanInput, { id, subnet }: CloudInterface): boolean {
+  return obstacles.fullInterfaces.has(id) || obstacles.fullSubnets.has(subnet.id);
+}
+
+/** Pods for which there is room on interfaces that are being written to: soon, and for less than another interface costs. */
+function roomBehindWrites(input: PlanInput): number {
+  const busy = carriers(input).filter(([one]) => isBusy(input, one) && !isFull(input, one));
+  return total(
+    busy.map(([one, shelf]) => {
+      const asked = input.running.flatMap((action) =>
+        action.kind === "assign" && action.interfaceId === one.id ? action.requests : [],
+      );
+      const counts = input.families.map((family) => {
+        const taken = total(asked.filter((request) => request.family === family).map(({ count }) => count));
+        const room = (roomOn(input, one, shelf, family) - taken) * sizeOf(input, family);
+        // of IPv6 one block is more than enough
+        return family === 6 ? room + freeOf(shelf, family) + addressesOf(asked, family) : room;
+      });
+      return Math.max(0, Math.min(...counts));
+    }),
+  );
+}
+
+/** Addresses of the largest unit that may be asked for. */
+function sizeOf(input: PlanInput, family: Family): number {
+  const length = input.settings.unit === "single" ? undefined : blockLengthOf(input, family);
+  if (length === undefined) return 1;
+  return family === 6 ? Number.MAX_SAFE_INTEGER : blockSize(length);
 }
 
 function fill(input: PlanInput, carrier: CloudInterface, shelf: Shelf, short: number) {
@@ -140,7 +173,7 @@ function addInterfaces(input: PlanInput, short: number): Growth {
   const coming = arrivals(input);
   const refusal = mayCreate(input);
   // one that is on its way brings more room than it has units: no other one for what it can take
-  const expected = total(coming.map((one) => roomForPods(input, one)));
+  const expected = total(coming.map((one) => roomForPods(input, one))) + roomBehindWrites(input);
   const stuck = coming.find(({ state }) => state === "attached");
   if (short <= expected)
     return stuck === undefined ? { actions: [] } : { actions: [], limit: notShown(stuck) };
@@ -200,11 +233,11 @@ function freePlaces({ capabilities, view, running, settings }: PlanInput): numbe
 }
 
 function roomForPods(input: PlanInput, one: CloudInterface): number {
-  const counts = input.families.map((family) => {
-    const length = input.settings.unit === "single" ? undefined : blockLengthOf(input, family);
-    const each = length === undefined ? 1 : family === 6 ? Number.MAX_SAFE_INTEGER : blockSize(length);
-    return roomOn(input, one, undefined, family) * each + (family === 6 ? addressesIn(one.units, family) : 0);
-  });
+  const counts = input.families.map(
+    (family) =>
+      roomOn(input, one, undefined, family) * sizeOf(input, family) +
+      (family === 6 ? addressesIn(one.units, family) : 0),
+  );
   return Math.min(...counts);
 }
 

@@ -34,10 +34,11 @@ function countOf(input: PlanInput): PoolCount {
   const cooling = podsUsing(shelves, families, "cooling");
   const block = blockSize(blockLengthOf(input, 4) ?? 32);
   const each = settings.unit === "block" ? block : 1;
-  const target = targetOf({ leased, cooling, pending, maxPods }, settings, {
-    block,
-    interface: capabilities.unitsPerInterface[families[0] ?? 4] * each,
-  });
+  const sizes = { block, interface: capabilities.unitsPerInterface[families[0] ?? 4] * each };
+  const isUntouched = input.isFresh && leased + cooling + pending === 0;
+  const target = isUntouched
+    ? { total: 0, spare: 0 }
+    : targetOf({ leased, cooling, pending, maxPods }, settings, sizes);
   return {
     leased,
     cooling,

@@ -32,6 +32,12 @@ describe("what is not wanted any more", () => {
     expect(actionsOf({ nics: [{ units: cooling }] })).toMatchObject([{ kind: "assign" }]);
   });
 
+  it("waits for what will soon be idle long enough, to go in one call, but not for ever", () => {
+    const some = (idleMs: number) => [...singles(1, 4, 0, idleMs), ...singles(2, 5, 0, RELEASE_AFTER_MS / 2)];
+    expect(actionsOf({ nics: [{ units: some(RELEASE_AFTER_MS) }] })).toEqual([]);
+    expect(actionsOf({ nics: [{ units: some(2 * RELEASE_AFTER_MS) }] })).toMatchObject([{ kind: "release" }]);
+  });
+
   it("stays longer when it is little", () => {
     const few = (idleMs: number) => ({ nics: [{ units: singles(1, 5, 0, idleMs) }] });
     expect(actionsOf(few(RELEASE_AFTER_MS))).toEqual([]);

@@ -25,7 +25,9 @@ export function shrink(input: PlanInput, surplus: number): readonly Action[] {
     ...deleted.map(({ interfaceId, units }): Action => {
       return { kind: "delete", interfaceId, units: units.map(({ unit }) => unit) };
     }),
-    ...released.map(([interfaceId, units]): Action => ({ kind: "release", interfaceId, units })),
+    ...released.map(({ interfaceId, facts }): Action => {
+      return { kind: "release", interfaceId, units: facts.map(({ unit }) => unit) };
+    }),
   ];
 }
 
@@ -46,26 +48,41 @@ export function unfinishedReleases(input: PlanInput): readonly Action[] {
 /** What is left while one thing after the other is taken away. */
 type Remainder = { shelves: readonly Shelf[]; spareLeft: number; readonly families: readonly Family[] };
 
-/** Of each interface the units to give back, the emptiest interface first: so interfaces become empty one by one. */
-function idleUnits(
+/**
+ * Of each interface the units to give back. What became idle together goes together, in one call: while more of it is about to be idle long enough,
+ * the first ones wait for the others, though not for ever.
+ */
+function idleUnits(input: PlanInput, left: Remainder, deleted: ReadonlySet<Shelf>): Chosen[] {
+  const patienceMs = input.settings.releaseAfterMs * (left.spareLeft >= FEW ? 1 : FEW_PATIENCE);
+  const ripe = choose(input, { ...left }, deleted, patienceMs);
+  const some = ripe.flatMap(({ facts }) => facts);
+  const all = choose(input, { ...left }, deleted, 0).flatMap(({ facts }) => facts);
+  const isOverdue = some.some(({ idleMs }) => idleMs >= 2 * patienceMs);
+  return some.length < all.length && !isOverdue ? [] : ripe;
+}
+
+type Chosen = { readonly interfaceId: InterfaceId; readonly facts: readonly UnitFact[] };
+
+/** The emptiest interface first: so interfaces become empty one by one. */
+function choose(
   input: PlanInput,
   left: Remainder,
   deleted: ReadonlySet<Shelf>,
-): [InterfaceId, readonly Cidr[]][] {
-  const patience = left.spareLeft >= FEW ? 1 : FEW_PATIENCE;
+  patienceMs: number,
+): Chosen[] {
   const shelves = input.shelves
     .filter((shelf) => !deleted.has(shelf))
     .sort((a, b) => used(a) - used(b) || b.slot - a.slot);
-  return shelves.flatMap((shelf): [InterfaceId, readonly Cidr[]][] => {
+  return shelves.flatMap((shelf): Chosen[] => {
     const one = input.view.interfaces.find(({ id }) => id === shelf.interfaceId);
     if (one === undefined) return [];
-    const candidates = shelf.units
-      .filter((fact) => isIdle(fact, input.settings.releaseAfterMs * patience) && isOurs(one, fact.unit))
+    const facts = shelf.units
+      .filter((fact) => isIdle(fact, patienceMs) && isOurs(one, fact.unit))
       // with a block of IPv6 gone the interface could serve nobody, and it costs no address
       .filter(({ unit }) => unit.family === 4 || unit.isSingle)
-      .sort((a, b) => Number(b.unit.size - a.unit.size));
-    const units = candidates.filter((fact) => takeOne(left, shelf, fact)).map(({ unit }) => unit);
-    return units.length === 0 ? [] : [[shelf.interfaceId, units]];
+      .sort((a, b) => Number(b.unit.size - a.unit.size))
+      .filter((fact) => takeOne(left, shelf, fact));
+    return facts.length === 0 ? [] : [{ interfaceId: shelf.interfaceId, facts }];
   });
 }
 

@@ -51,7 +51,7 @@ export type Node = {
   readonly pending?: number;
   readonly settings?: Partial<PoolSettings>;
   readonly obstacles?: Partial<Obstacles>;
-} & Partial<Pick<PlanInput, "families" | "maxPods" | "capabilities" | "running" | "lost">>;
+} & Partial<Pick<PlanInput, "families" | "isFresh" | "maxPods" | "capabilities" | "running" | "lost">>;
 
 export function inputOf({
   nics = [{ units: [] }],
@@ -64,6 +64,7 @@ export function inputOf({
     key: DEFAULT_POOL,
     families: [4],
     pending,
+    isFresh: false,
     maxPods: undefined,
     settings: { ...DEFAULT_POOL_SETTINGS, ...settings },
     shelves: nics.flatMap((nic, index) => (isUp(nic) ? [shelfOf(nic, index + 1)] : [])),

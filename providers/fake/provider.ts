@@ -24,6 +24,8 @@ export class FakeNetwork implements CloudNetwork {
   private readonly instance: FakeInstance;
   private readonly cluster: string;
   private readonly making = new Set<string>();
+  private identity: NodeIdentity | undefined;
+  private limits: Capabilities | undefined;
   /** When removeLeaks() first saw what is attached nowhere. */
   private looseSince: ReadonlyMap<InterfaceId, number> = new Map();
 
@@ -33,19 +35,16 @@ export class FakeNetwork implements CloudNetwork {
     this.cluster = cluster;
   }
 
-  identify(signal: AbortSignal): Promise<NodeIdentity> {
+  async identify(signal: AbortSignal): Promise<NodeIdentity> {
     const { id: instanceId, instanceType, zone, primaryMac } = this.instance;
-    return this.cloud.call("identify", signal, () => ({
-      instanceId,
-      instanceType,
-      region: FAKE_REGION,
-      zone,
-      primaryMac,
-    }));
+    const identity = { instanceId, instanceType, region: FAKE_REGION, zone, primaryMac };
+    this.identity ??= await this.cloud.call("identify", signal, () => identity);
+    return this.identity;
   }
 
-  capabilities(signal: AbortSignal): Promise<Capabilities> {
-    return this.cloud.call("capabilities", signal, () => this.instance.capabilities);
+  async capabilities(signal: AbortSignal): Promise<Capabilities> {
+    this.limits ??= await this.cloud.call("capabilities", signal, () => this.instance.capabilities);
+    return this.limits;
   }
 
   describe(signal: AbortSignal): Promise<CloudView> {

@@ -110,13 +110,23 @@ function checkUses(page: PoolPage): string[] {
     ...homeless.map((address) => `${address} is leased or cooling, but in no unit`),
     ...page.uplinks.flatMap(({ slot, units: texts, families }) =>
       families.flatMap(({ family, free, leased, cooling }) => {
-        const size = texts.map((text) => Cidr.parse(text)).filter((unit) => unit.family === family).length;
+        const size = addressesFor(
+          texts.map((text) => Cidr.parse(text)).filter((unit) => unit.family === family),
+        );
         return free + leased + cooling === size
           ? []
           : [`slot ${slot} IPv${family}: ${free} free + ${leased} leased + ${cooling} cooling of ${size}`];
       }),
     ),
   ];
+}
+
+/** That pods may have: of a block of IPv6 not the first. */
+function addressesFor(units: readonly Cidr[]): number {
+  return units.reduce(
+    (sum, { family, isSingle, size }) => sum + Number(size) - (family === 6 && !isSingle ? 1 : 0),
+    0,
+  );
 }
 
 function compareKernel(state: KernelState, page: PoolPage): string[] {

@@ -29,6 +29,7 @@ export type RecordedPoints = {
   readonly move: readonly CrashMoment[];
   /** A unit goes back to the cloud. */
   readonly release: readonly CrashMoment[];
+  readonly keep: readonly CrashMoment[];
 };
 
 /** Dual stack, so that every point is reached as often as a pod of the tests reaches it. */
@@ -54,6 +55,7 @@ export async function recordPoints(): Promise<RecordedPoints> {
   const coolingEnds = await during(() => units.forEach((unit) => void journal.unclaim(unit.first)));
   const move = await during(() => journal.move(units[0] as Cidr, 1, 2));
   const release = await during(() => journal.startRelease(units[0] as Cidr));
+  const keep = await during(() => journal.cancelRelease(units[0] as Cidr));
   const drop = await during(() => journal.drop(1, units[0] as Cidr));
   return {
     add,
@@ -64,6 +66,7 @@ export async function recordPoints(): Promise<RecordedPoints> {
     drop,
     move,
     release,
+    keep,
   };
 }
 
