@@ -26,6 +26,9 @@ export type Config = {
   readonly logLevel: LogLevel;
   /** A file of settings (JSON or ConfigMap `data`); undefined means the defaults. */
   readonly settingsPath: string | undefined;
+  /** Files that stand for what the API server says of this node's pods, and of the node; undefined means that nobody tells. */
+  readonly podsPath: string | undefined;
+  readonly nodePath: string | undefined;
   /** Undefined members: the cloud's own. */
   readonly cloudApi: {
     readonly region?: string;
@@ -43,6 +46,18 @@ export function hostBeforeFile({ socketPath }: Pick<Config, "socketPath">): stri
 
 /** Below the plugin's own 90 s (ADD_MS of cni/shim.c), both counted from its start, so that the reason reaches the runtime: 5 s are for the undoing. */
 const ADD_WAIT_MAX_MS = 85_000;
+/** Where the last good settings, and what became of those of now, are written, beside the socket. */
+export function settingsFiles({ socketPath }: Pick<Config, "socketPath">): {
+  readonly lastGood: string;
+  readonly status: string;
+} {
+  const folder = path.dirname(socketPath);
+  return {
+    lastGood: path.join(folder, "settings-last-good.json"),
+    status: path.join(folder, "settings-status.json"),
+  };
+}
+
 /** Less would be over before a plugin on a busy node has asked. */
 const ADD_WAIT_MIN_MS = 1_000;
 
@@ -94,7 +109,20 @@ export const CONFIG_VARIABLES: readonly ConfigVariable[] = [
   {
     name: "CAUSEWAY_SETTINGS",
     fallback: "",
-    meaning: "A JSON file of settings; without it the defaults hold.",
+    meaning:
+      "A JSON file of [settings](settings.md), read again when it changes; without it the defaults hold.",
+  },
+  {
+    name: "CAUSEWAY_PODS",
+    fallback: "",
+    meaning:
+      'A JSON file of the pods that are bound to this node, `[{"uid": …, "namespace": …, "name": …}]`, with `"hostNetwork": true` or `"finished": true` for those that need no address; read again when it changes. Without it only the runtime\'s calls tell of pods.',
+  },
+  {
+    name: "CAUSEWAY_NODE",
+    fallback: "",
+    meaning:
+      'A JSON file of this node\'s labels and of how many pods kubelet accepts, `{"labels": {"pool": "gpu"}, "maxPods": 110}`; read again when it changes. Labels choose overrides of settings.',
   },
   { name: "AWS_REGION", fallback: "", meaning: "The region; by default what the metadata service says." },
   {
@@ -153,6 +181,8 @@ export function readConfig(environment: Environment = process.env): Config {
     addWaitMs: milliseconds(text("CAUSEWAY_ADD_WAIT_MS"), problems),
     logLevel: oneOf("CAUSEWAY_LOG_LEVEL", LOG_LEVELS),
     settingsPath: optional("CAUSEWAY_SETTINGS"),
+    podsPath: optional("CAUSEWAY_PODS"),
+    nodePath: optional("CAUSEWAY_NODE"),
     cloudApi: withoutUndefined({
       region: optional("AWS_REGION"),
       endpoint: optional("AWS_ENDPOINT_URL_EC2"),

@@ -5,6 +5,7 @@
 import path from "node:path";
 import { DelQueue } from "./del-queue.ts";
 import { podRules } from "./host-network/plan.ts";
+import { followHostSettings } from "./host-settings.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
 import { leftoverProblems, reportLeftovers } from "./leftover-facts.ts";
 import { buildParts, type DaemonDeps, type Parts } from "./parts.ts";
@@ -77,8 +78,9 @@ export class Daemon {
   private buildVerbs(ready: Promise<void>) {
     const { config, settings, kernel, log, points } = this.deps;
     const { book: ipam, desk, dyingLinks, readiness, lostDels } = this.parts;
+    const { families } = settings.current;
     const rulesOf: VerbDeps["rulesOf"] = ({ slot }) =>
-      slot === undefined ? [] : settings.families.flatMap((family) => podRules(slot, family));
+      slot === undefined ? [] : families.flatMap((family) => podRules(slot, family));
     const hindrance = () => readiness.hindrance();
     const dropOlderDels: VerbDeps["dropOlderDels"] = async (...of) => this.queue?.dropOlder(...of);
     const delLost: VerbsOptions["delLost"] = ({ attachment }) => lostDels.add(attachment);
@@ -90,9 +92,11 @@ export class Daemon {
   }
 
   private startBackground(): void {
-    const { survey, clock } = this.deps;
-    const { readiness, book, guard, podEnds, reconciler, problems, uplinks, lostDels } = this.parts;
+    const { survey, clock, settings, log } = this.deps;
+    const { readiness, book, guard, podEnds, reconciler, problems, uplinks, lostDels, adoption } = this.parts;
     const { signal } = this.stopping;
+    const following = followHostSettings({ settings, applyHost: () => adoption.applyHost(), log });
+    signal.addEventListener("abort", () => following[Symbol.dispose]());
     const isKnown = uplinks.list().some(({ isPrimary }) => isPrimary);
     const works = [
       readiness.run(isKnown, signal),
@@ -106,7 +110,7 @@ export class Daemon {
     ];
     for (const work of works) {
       this.running.push(
-        work.catch((err: unknown) => this.deps.log.error({ err }, "a part of the daemon has ended: a bug")),
+        work.catch((err: unknown) => log.error({ err }, "a part of the daemon has ended: a bug")),
       );
     }
   }

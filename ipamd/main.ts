@@ -1,5 +1,4 @@
 /** The daemon's process: reads its configuration, builds the parts, runs until a signal, and exits with a code. */
-import { readFileSync } from "node:fs";
 import { systemClock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import { noFaultPoints } from "../common/fault-points.ts";
@@ -11,28 +10,28 @@ import { ProgramXtables } from "../common/kernel/xtables.ts";
 import { buildLogger, type Logger } from "../common/log.ts";
 import { Metrics } from "../common/metrics.ts";
 import { openCloud } from "../providers/registry.ts";
-import { type Config, hostBeforeFile, readConfig } from "./config.ts";
+import { openClusterSources } from "./cluster-sources.ts";
+import { hostBeforeFile, readConfig } from "./config.ts";
 import { crashingPoints } from "./crash-points.ts";
 import { Daemon } from "./daemon.ts";
 import { FileBeforeBook } from "./host-network/before.ts";
 import { KernelHostNetwork } from "./host-network/kernel-host-network.ts";
 import { HostSurvey } from "./host-network/survey.ts";
-import { unknownKube } from "./kube/unknown.ts";
-import { parseSettings, type RawSettings, type Settings } from "./settings.ts";
 
 async function main(): Promise<void> {
   const config = readConfig();
   const log = buildLogger({ level: config.logLevel });
-  const settings = loadSettings(config);
-  log.info({ config, settings }, "starting");
+  const sources = openClusterSources(config, systemClock, log);
+  const settings = () => sources.settings.current;
+  log.info({ config, settings: sources.settings.status.values }, "starting");
   const metrics = new Metrics();
   const kernel = await openKernel();
   const xtables = new ProgramXtables();
-  const { families } = settings;
+  const { families } = settings();
   const { cloud, clusterName: cluster, cloudApi } = config;
   const daemon = new Daemon({
+    ...sources,
     config,
-    settings,
     kernel,
     peers: kernelPeerCredentials(),
     network: await openCloud(cloud, { cluster, ...cloudApi, clock: systemClock, log, metrics }),
@@ -47,23 +46,12 @@ async function main(): Promise<void> {
     clock: systemClock,
     log,
     metrics,
-    kube: unknownKube,
     points: config.crashAt === undefined ? noFaultPoints : crashingPoints(config.crashAt),
   });
   await daemon.start();
   const signal = await nextSignal();
   log.info({ signal }, "stopping");
   await daemon.stop();
-}
-
-function loadSettings(config: Config): Settings {
-  const raw =
-    config.settingsPath === undefined
-      ? {}
-      : (JSON.parse(readFileSync(config.settingsPath, "utf8")) as RawSettings);
-  const parsed = parseSettings(raw);
-  if ("settings" in parsed) return parsed.settings;
-  throw new Error(`settings of ${config.settingsPath}: ${parsed.problems.join("; ")}`);
 }
 
 function nextSignal(): Promise<string> {

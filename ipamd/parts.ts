@@ -14,6 +14,7 @@ import type { CloudNetwork } from "../providers/provider.ts";
 import { Adoption } from "./adopt.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Chain } from "./chain.ts";
+import type { ClusterSources } from "./cluster-sources.ts";
 import type { Config } from "./config.ts";
 import { knowDamage } from "./damage.ts";
 import { Demand } from "./demand.ts";
@@ -22,7 +23,6 @@ import type { HostNetwork } from "./host-network/host-network.ts";
 import type { HostSurvey } from "./host-network/survey.ts";
 import { HostRepairs } from "./host-repairs.ts";
 import { Journal } from "./journal.ts";
-import type { KubeSide } from "./kube/unknown.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { LostDels } from "./lost-dels.ts";
 import { PodEnds } from "./pod-ends.ts";
@@ -30,13 +30,12 @@ import { Pool } from "./pool.ts";
 import { cloudProblems, ProblemBoard } from "./problems.ts";
 import { Readiness } from "./readiness.ts";
 import { Reconciler } from "./reconcile.ts";
-import type { Settings } from "./settings.ts";
+import { boardReport } from "./settings-report.ts";
 import { Uplinks } from "./uplinks.ts";
 
 /** What a daemon is given: its configuration, and the doors to everything outside. */
-export type DaemonDeps = {
+export type DaemonDeps = ClusterSources & {
   readonly config: Config;
-  readonly settings: Settings;
   readonly kernel: Kernel;
   readonly peers: PeerCredentials;
   readonly network: CloudNetwork;
@@ -46,7 +45,6 @@ export type DaemonDeps = {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly points: FaultPoints;
-  readonly kube: KubeSide;
 };
 
 export type Parts = ReturnType<typeof buildParts>;
@@ -54,12 +52,14 @@ export type Parts = ReturnType<typeof buildParts>;
 /** `stopping` ends what goes on by itself. */
 export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
   const { config, kernel, clock, log, metrics, settings, points, hostNetwork, network, kube } = deps;
-  const { families } = settings;
+  // read at start only
+  const { families } = settings.current;
   const problems = new ProblemBoard({
     clock,
     log,
     gauge: metrics.gauge("causeway_problems", "What is wrong on this node, by code."),
   });
+  settings.reportTo(boardReport(problems));
   const journal = new Journal(kernel, points);
   const pool = new Pool();
   const demand = new Demand();
@@ -70,9 +70,9 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
     clock,
     log,
     families,
-    cooldownMs: () => settings.cooldownMs,
+    cooldownMs: () => settings.current.cooldownMs,
     uplink: (slot) => uplinks.get(slot),
-    podMtuBytes: () => settings.podMtuBytes,
+    podMtuBytes: () => settings.current.podMtuBytes,
     forgetConnections: (addresses) => kernel.slow.forgetConnections(addresses),
     demandChanged: () => reconciler.kick(),
     limit: () => reconciler.limit(),
@@ -99,7 +99,7 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
       ),
     knowsPods: () => kube.pods.list() !== undefined,
     maxPods: () => kube.node.maxPods(),
-    settings: () => settings.pool,
+    settings: () => settings.current.pool,
     passed: (error) => problems.report("cloud", cloudProblems(error)),
     planned: () => undefined,
     failed: () => undefined,
@@ -207,7 +207,7 @@ function buildGuard(
         if (arrival === "expected") reconciler.kickFresh();
         else if (arrival === "unknown") reconciler.kickFreshLater();
       },
-      ...knowDamage({ uplinks, book, pool, families: settings.families }),
+      ...knowDamage({ uplinks, book, pool, families: settings.current.families }),
     },
   });
 }

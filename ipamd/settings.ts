@@ -1,9 +1,9 @@
-/**
- * Settings: what an operator tunes, in one typed schema. Keys are kebab-case and mean what amazon-vpc-cni users know, where it has them.
- */
-import * as z from "zod";
-import { Cidr, type Family, mergeCidrs } from "../common/ip.ts";
+/** Settings: what an operator tunes while the daemon runs, as values. Their keys and ranges are in settings-schema.ts. */
+import type * as z from "zod";
+import type { Cidr, Family } from "../common/ip.ts";
 import type { SubnetChoice } from "../providers/provider.ts";
+import { problemOf, unknownSetting } from "./settings-problems.ts";
+import { settingsSchema } from "./settings-schema.ts";
 
 export type Settings = {
   readonly families: readonly Family[];
@@ -38,142 +38,67 @@ export type PoolSettings = {
   readonly useExisting: boolean;
 };
 
-export const DEFAULT_POOL_SETTINGS: PoolSettings = {
-  unit: "auto",
-  spare: 2,
-  warmIpTarget: undefined,
-  minimumIpTarget: undefined,
-  warmEniTarget: undefined,
-  warmPrefixTarget: undefined,
-  maxEni: undefined,
-  releaseAfterMs: 60_000,
-  cloudWrites: "all",
-  subnets: { by: "node" },
-  useExisting: false,
-};
-
-const FAMILIES: Readonly<Record<string, readonly Family[]>> = {
-  ipv4: [4],
-  ipv6: [6],
-  "ipv4,ipv6": [4, 6],
-  "ipv6,ipv4": [6, 4],
-};
-
-const ACCEPTED = {
-  families: Object.keys(FAMILIES).join(" | "),
-  cidrs: "CIDRs separated by commas",
-  flag: "true, false",
-} as const;
-
-const cidrList = z.string().transform((text, context) => {
-  try {
-    const parts = text.split(",").map((part) => part.trim());
-    return mergeCidrs(parts.filter((part) => part !== "").map((part) => Cidr.parse(part)));
-  } catch (error) {
-    context.addIssue({
-      code: "custom",
-      message: `${(error as Error).message}; accepted: ${ACCEPTED.cidrs}`,
-    });
-    return z.NEVER;
-  }
-});
-
-const flag = z.enum(["true", "false"], `accepted: ${ACCEPTED.flag}`).transform((text) => text === "true");
-
-const familyList = z
-  .string()
-  .refine((text) => text in FAMILIES, `accepted: ${ACCEPTED.families}`)
-  .transform((text) => FAMILIES[text] as readonly Family[]);
-
-type Range = { readonly min: number; readonly max: number; readonly unit: string };
-
-function rangeText({ min, max, unit }: Range): string {
-  return `a whole number of ${unit} from ${min} to ${max}`;
-}
-
-function wholeNumber(range: Range) {
-  const message = `accepted: ${rangeText(range)}`;
-  return z
-    .string()
-    .regex(/^\d+$/, message)
-    .transform(Number)
-    .refine((value) => value >= range.min && value <= range.max, message);
-}
-
-const COOLDOWN: Range = { min: 0, max: 3600, unit: "seconds" };
-const MTU: Range = { min: 1280, max: 65535, unit: "bytes" };
-
-/** Defaults are written as an operator would write them; `accepted` and `description` are for the page of settings. */
-const schema = z.strictObject({
-  "ip-families": familyList.prefault("ipv4").meta({
-    accepted: ACCEPTED.families,
-    description: "Address families of every pod, the first one first.",
-  }),
-  "external-snat": flag.prefault("false").meta({
-    accepted: ACCEPTED.flag,
-    description: "Pods keep their own address towards everything: a gateway outside the node translates.",
-  }),
-  "exclude-snat-cidrs": cidrList.prefault("").meta({
-    accepted: ACCEPTED.cidrs,
-    description: "Destinations outside the network that pods reach with their own address.",
-  }),
-  "ip-cooldown-period": wholeNumber(COOLDOWN)
-    .prefault("30")
-    .meta({
-      accepted: rangeText(COOLDOWN),
-      description: "Seconds before a pod's address may be given again.",
-    }),
-  "pod-mtu": wholeNumber(MTU)
-    .optional()
-    .meta({
-      accepted: rangeText(MTU),
-      description: "MTU of pods; by default that of the uplink that carries the pod.",
-    }),
-});
-
-/** One setting, as the generated page of docs shows it. */
-export type SettingDescription = {
-  readonly name: string;
-  readonly accepted: string;
-  /** As written; undefined when nothing stands for it. */
-  readonly fallback: string | undefined;
-  readonly meaning: string;
-};
-
-export function describeSettings(): SettingDescription[] {
-  return Object.entries(schema.shape).map(([name, field]) => {
-    const { accepted, description = "" } = field.meta() ?? {};
-    const fallback = field.type === "prefault" ? String(field.def.defaultValue) : undefined;
-    return { name, accepted: String(accepted), fallback, meaning: description };
-  });
-}
-
 /** Keys and values as a ConfigMap has them: everything a string. */
 export type RawSettings = Readonly<Record<string, string>>;
 
-/** Never throws: the settings, or every problem with its key, value and accepted range. */
+type Values = z.output<typeof settingsSchema>;
+
+/** Never throws: the settings, or every problem with its key, value and accepted range. An empty value is the default. */
 export function parseSettings(
   raw: RawSettings,
 ): { readonly settings: Settings } | { readonly problems: readonly string[] } {
-  const result = schema.safeParse(raw);
+  const result = settingsSchema.safeParse(written(raw));
   if (!result.success) return { problems: result.error.issues.flatMap((issue) => describeIssue(issue, raw)) };
-  const values = result.data;
+  const contradiction = contradictionIn(result.data);
+  if (contradiction !== undefined) return { problems: [contradiction] };
+  return { settings: settingsOf(result.data) };
+}
+
+/** What stands there, without space around it; an empty value is as none, so that an override can take back what the others say. */
+function written(raw: RawSettings): RawSettings {
+  const entries = Object.entries(raw).map(([key, text]) => [key, text.trim()] as const);
+  return Object.fromEntries(entries.filter(([, text]) => text !== ""));
+}
+
+function contradictionIn(values: Values): string | undefined {
+  if (!values["enable-prefix-delegation"] || values["address-unit"] !== "single") return undefined;
+  return 'enable-prefix-delegation="true" contradicts address-unit="single"; accepted: with it, address-unit auto or block';
+}
+
+function settingsOf(values: Values): Settings {
   return {
-    settings: {
-      families: values["ip-families"],
-      externalSnat: values["external-snat"],
-      excludeSnatCidrs: values["exclude-snat-cidrs"],
-      cooldownMs: values["ip-cooldown-period"] * 1000,
-      pool: DEFAULT_POOL_SETTINGS,
-      podMtuBytes: values["pod-mtu"],
-    },
+    families: values["ip-families"],
+    externalSnat: values["external-snat"],
+    excludeSnatCidrs: values["exclude-snat-cidrs"],
+    cooldownMs: values["ip-cooldown-period"] * 1000,
+    pool: poolSettingsOf(values),
+    podMtuBytes: values["pod-mtu"],
+  };
+}
+
+function poolSettingsOf(values: Values): PoolSettings {
+  return {
+    unit: values["enable-prefix-delegation"] ? "block" : values["address-unit"],
+    spare: values["spare-addresses"],
+    // 0 is how amazon-vpc-cni writes that these two are not set
+    warmIpTarget: values["warm-ip-target"] || undefined,
+    minimumIpTarget: values["minimum-ip-target"] || undefined,
+    warmEniTarget: values["warm-eni-target"],
+    warmPrefixTarget: values["warm-prefix-target"],
+    maxEni: values["max-eni"],
+    releaseAfterMs: values["release-after"] * 1000,
+    cloudWrites: values["cloud-writes"],
+    subnets: values["pod-subnets"],
+    useExisting: values["use-existing-addresses"],
   };
 }
 
 function describeIssue(issue: z.core.$ZodIssue, raw: RawSettings): string[] {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => `unknown setting ${key}; known: ${Object.keys(schema.shape).join(", ")}`);
-  }
+  if (issue.code === "unrecognized_keys") return issue.keys.map(unknownSetting);
   const key = String(issue.path[0] ?? "");
-  return [`${key}=${JSON.stringify(raw[key])}: ${issue.message}`];
+  return [problemOf(key, raw[key], issue.message)];
 }
+
+/** What holds while nobody has set anything. */
+export const DEFAULT_SETTINGS: Settings = settingsOf(settingsSchema.parse({}));
+export const DEFAULT_POOL_SETTINGS: PoolSettings = DEFAULT_SETTINGS.pool;

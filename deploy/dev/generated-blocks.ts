@@ -3,7 +3,7 @@
  * `<!-- generated:MARKER -->` and `<!-- /generated:MARKER -->`.
  */
 import { CONFIG_VARIABLES } from "../../ipamd/config.ts";
-import { describeSettings } from "../../ipamd/settings.ts";
+import { describeSettings } from "../../ipamd/settings-schema.ts";
 import { SABOTAGES } from "../../test/demo/sabotage.ts";
 
 export type GeneratedBlock = {
@@ -40,11 +40,12 @@ function configurationTable(): string {
 
 function settingsTable(): string {
   return table(
-    ["setting", "accepted", "default", "meaning"],
-    describeSettings().map(({ name, accepted, fallback = "", meaning }) => [
+    ["setting", "accepted", "default", "takes effect", "meaning"],
+    describeSettings().map(({ name, accepted, fallback = "", takesEffect, meaning }) => [
       code(name),
       accepted,
       code(fallback),
+      takesEffect,
       meaning,
     ]),
   );

@@ -2,13 +2,13 @@
  * What the host was before we changed it, so that `causewayctl host-network remove` can leave it as it was. A file in /run: kernel parameters go
  * back at a reboot, and so does it. Nothing that the daemon does depends on it.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import path from "node:path";
+import { readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { UPLINK_GROUP } from "../../common/constants.ts";
 import type { Link } from "../../common/kernel/links.ts";
 import type { NetworkStack } from "../../common/kernel/netns.ts";
 import type { Logger } from "../../common/log.ts";
+import { replaceRunFile } from "../../common/run-file.ts";
 import { parseUplinkAlias } from "../uplink.ts";
 
 const recordSchema = z.object({
@@ -74,7 +74,7 @@ export class FileBeforeBook implements BeforeBook {
   private keep(isNew: boolean): void {
     if (!isNew && !this.isUnwritten) return;
     try {
-      this.write();
+      replaceRunFile(this.file, `${JSON.stringify(this.record, undefined, 1)}\n`);
       this.isUnwritten = false;
     } catch (err) {
       if (!this.isUnwritten) {
@@ -83,15 +83,6 @@ export class FileBeforeBook implements BeforeBook {
       }
       this.isUnwritten = true;
     }
-  }
-
-  private write(): void {
-    mkdirSync(path.dirname(this.file), { recursive: true, mode: 0o700 });
-    const temporary = `${this.file}.tmp`;
-    // one that an earlier container left half written may be closed to this one
-    rmSync(temporary, { force: true });
-    writeFileSync(temporary, `${JSON.stringify(this.record, undefined, 1)}\n`, { mode: 0o600 });
-    renameSync(temporary, this.file);
   }
 }
 

@@ -78,11 +78,11 @@ test("renderTable() gives merged CIDRs, units with their uplinks, and counters t
   expect(text).toContain("counter spoofed { packets 7 bytes 0 }");
 });
 
-test("the nft table has no translation with external SNAT, and marks by source whatever the destination", () => {
-  const text = renderTable(
-    planHostNetwork({ ...INPUT, settings: { externalSnat: true, families: [4, 6] } }).nft,
-  );
-  expect(text).not.toContain("snat");
+test("the nft table translates nothing anew with external SNAT, and marks by source whatever the destination", () => {
+  const { nft } = planHostNetwork({ ...INPUT, settings: { externalSnat: true, families: [4, 6] } });
+  const text = renderTable(nft);
+  expect(text).not.toContain("snat ip to");
+  expect(nft.chains.filter(({ hook }) => hook?.startsWith("type nat"))).toHaveLength(1);
   expect(text).not.toContain("@inside4");
 });
 

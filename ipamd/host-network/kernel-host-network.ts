@@ -16,7 +16,8 @@ import { type HostNetworkPlan, planHostNetwork } from "./plan.ts";
 export type KernelHostNetworkParts = {
   readonly kernel: Kernel;
   readonly xtables: Xtables;
-  readonly settings: Settings;
+  /** Those in force. */
+  readonly settings: () => Settings;
   readonly before: BeforeBook;
   readonly log: Logger;
 };
@@ -40,7 +41,7 @@ export class KernelHostNetwork implements HostNetwork {
   applyForward(): Promise<readonly string[]> {
     return this.inTurn(async () => {
       const { xtables, settings } = this.parts;
-      return this.tell(this.isApplied ? await applyForwardAccepts(xtables, settings.families) : []);
+      return this.tell(this.isApplied ? await applyForwardAccepts(xtables, settings().families) : []);
     });
   }
 
@@ -67,7 +68,7 @@ export class KernelHostNetwork implements HostNetwork {
     const units = () => unitElements(wanted());
     const doors: HostNetworkDoors = { host, nft, xtables, before, preview: this.preview, genuine, units };
     this.isApplied = true;
-    return this.tell(await applyHostNetwork(doors, hostNetworkPlan(now, settings)));
+    return this.tell(await applyHostNetwork(doors, hostNetworkPlan(now, settings())));
   }
 
   private tell(written: readonly string[]): readonly string[] {

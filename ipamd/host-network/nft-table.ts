@@ -53,7 +53,7 @@ export function planNftTable(input: HostNetworkInput): NftTable {
       ]),
       ...genuineChains(),
       ...markChains(uplinks, settings.externalSnat),
-      ...(settings.externalSnat ? [] : snatChains(uplinks)),
+      { ...SNAT_CHAIN, rules: settings.externalSnat ? [] : snatRules(uplinks) },
     ],
   };
 }
@@ -206,18 +206,18 @@ function markChains(uplinks: readonly LoadedUplink[], externalSnat: boolean): Nf
   ];
 }
 
-function snatChains(uplinks: readonly LoadedUplink[]): NftChain[] {
+/**
+ * There with external SNAT too: the kernel goes on translating the connections that it began to translate while any nat chain is there, and stops in
+ * their midst when the last one goes (net/netfilter/nf_nat_core.c nf_nat_unregister_fn).
+ */
+const SNAT_CHAIN = { name: "snat-out", hook: "type nat hook postrouting priority srcnat" } as const;
+
+function snatRules(uplinks: readonly LoadedUplink[]): string[] {
   const primary = uplinks.find((uplink) => uplink.isPrimary);
   const source = primary?.addresses.find((own) => own.address.family === 4)?.address;
   if (primary === undefined || source === undefined) return [];
   return [
-    {
-      name: "snat-out",
-      hook: "type nat hook postrouting priority srcnat",
-      rules: [
-        `oifname "${primary.linkName}" ip saddr @units4 ip daddr != @inside4 ${setField("ct", primary)} snat ip to ${source} fully-random`,
-      ],
-    },
+    `oifname "${primary.linkName}" ip saddr @units4 ip daddr != @inside4 ${setField("ct", primary)} snat ip to ${source} fully-random`,
   ];
 }
 

@@ -3,7 +3,7 @@
  * real plugin. For the demo and for tests of the whole.
  */
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo, Server } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -146,6 +146,7 @@ export class ClusterNode {
   readonly addresses: { readonly ipv4: IpAddress; readonly ipv6: IpAddress };
   readonly runtime: Runtime;
   readonly socketPath: string;
+  readonly settingsPath: string;
   readonly pods: PodOf[] = [];
   daemon: DaemonProcess | undefined;
   private readonly cluster: Cluster;
@@ -163,6 +164,7 @@ export class ClusterNode {
     this.instance = instance;
     this.addresses = addresses;
     this.socketPath = path.join(cluster.folder, spec.name, "ipamd.sock");
+    this.settingsPath = path.join(cluster.folder, `${spec.name}.json`);
     this.runtime = new Runtime(this.socketPath);
   }
 
@@ -184,8 +186,7 @@ export class ClusterNode {
     settings: RawSettings = {},
     bundle?: string,
   ): DaemonProcess {
-    const settingsPath = path.join(this.cluster.folder, `${this.name}.json`);
-    writeFileSync(settingsPath, JSON.stringify({ "ip-families": "ipv4,ipv6", ...settings }));
+    this.writeSettings(settings);
     const variables = {
       CAUSEWAY_CLOUD: "aws",
       CAUSEWAY_CLUSTER: "demo",
@@ -194,13 +195,20 @@ export class ClusterNode {
       // a machine may have plugins, or none
       CAUSEWAY_CHAIN: "none",
       CAUSEWAY_INSPECT: `127.0.0.1:${INSPECT_PORT}`,
-      CAUSEWAY_SETTINGS: settingsPath,
+      CAUSEWAY_SETTINGS: this.settingsPath,
       AWS_ENDPOINT_URL_EC2: `http://127.0.0.1:${EC2_PORT}`,
       AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://127.0.0.1:${IMDS_PORT}`,
       ...environment,
     };
     this.daemon = DaemonProcess.start(this.place.netnsPath, variables, bundle);
     return this.daemon;
+  }
+
+  /** Gives the daemon other settings, laid over dual stack; the file is replaced whole. */
+  writeSettings(settings: RawSettings): void {
+    const next = `${this.settingsPath}.next`;
+    writeFileSync(next, JSON.stringify({ "ip-families": "ipv4,ipv6", ...settings }));
+    renameSync(next, this.settingsPath);
   }
 
   /** Resolves once so many pods could be served without waiting. Throws at the deadline. */
