@@ -91,6 +91,17 @@ describe("WatchedFile", () => {
     }
   });
 
+  it("tells of an event of its folder long before it looks by itself", async () => {
+    const clock = new SteppedClock();
+    start(clock);
+    writeFileSync(file, "1");
+    await vi.waitFor(async () => {
+      await clock.advance(5);
+      expect(seen).toEqual(["1"]);
+    }, SOON);
+    expect(clock.now()).toBeLessThan(500);
+  });
+
   it("tells once of what is written in one moment, and nothing once it is disposed of", async () => {
     const clock = new SteppedClock();
     start(clock);

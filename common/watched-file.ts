@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Clock } from "./clock.ts";
 
 /** Where no event tells: another folder behind a symlink, a folder that came later, a filesystem without events. */
-const POLL_MS = 1_000;
+const POLL_MS = 500;
 /** A writer that is at it often writes more at once. */
 const GATHER_MS = 100;
 
