@@ -92,11 +92,17 @@ export class Daemon {
   }
 
   private startBackground(): void {
-    const { survey, clock, settings, log } = this.deps;
+    const { survey, clock, settings, kube, log } = this.deps;
     const { readiness, book, guard, podEnds, reconciler, problems, uplinks, lostDels, adoption } = this.parts;
     const { signal } = this.stopping;
-    const following = followHostSettings({ settings, applyHost: () => adoption.applyHost(), log });
-    signal.addEventListener("abort", () => following[Symbol.dispose]());
+    const kick = () => reconciler.kick();
+    const following = [
+      followHostSettings({ settings, applyHost: () => adoption.applyHost(), log }),
+      ...[settings, kube.pods, kube.node].map((source) => source.subscribe(kick)),
+    ];
+    signal.addEventListener("abort", () => {
+      for (const one of following) one[Symbol.dispose]();
+    });
     const isKnown = uplinks.list().some(({ isPrimary }) => isPrimary);
     const works = [
       readiness.run(isKnown, signal),
