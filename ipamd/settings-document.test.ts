@@ -103,6 +103,7 @@ describe("parseDocument()", () => {
       { "address-unit": "single", "override.a": "selector: a\nenable-prefix-delegation: true" },
       ["override.a: enable-prefix-delegation"],
     ],
+    ["an override without a name", { "override.": "selector: a" }, ["override.: an override needs a name"]],
     ["what looks like an override", { override: "x" }, ["unknown setting override"]],
   ])("refuses %s", (_, text, words) => {
     const found = problems(text);

@@ -7,7 +7,7 @@
  */
 import { type LabelSelector, type Labels, matchesSelector, parseSelector } from "./kube/selector.ts";
 import { parseSettings, type RawSettings } from "./settings.ts";
-import { firstProblems, notText, problemOf } from "./settings-problems.ts";
+import { firstProblems, notText, problemOf, shorten } from "./settings-problems.ts";
 
 export type SettingsDocument = {
   readonly settings: RawSettings;
@@ -79,18 +79,21 @@ function entriesOf(text: string, problems: string[]): [key: string, value: unkno
 }
 
 function overrideOf(key: string, value: unknown, problems: string[]): SettingsOverride | undefined {
-  const before = problems.length;
-  const within = (problem: string) => `${key}: ${problem}`;
   const own: string[] = [];
-  const entries =
-    typeof value === "string" ? linesOf(value, own) : isObject(value) ? Object.entries(value) : [];
-  if (typeof value !== "string" && !isObject(value))
-    own.push("accepted: an object, or lines of `key: value`, with a `selector`");
-  const { [SELECTOR]: selectorText = "", ...settings } = textsOf(entries, own);
+  const name = key.slice(OVERRIDE.length);
+  if (name === "") own.push("an override needs a name");
+  const { [SELECTOR]: selectorText = "", ...settings } = textsOf(overrideEntries(value, own), own);
+  // one that could not be read may have had a selector
   const selector = own.length === 0 ? selectorOf(selectorText, own) : [];
-  problems.push(...own.map(within));
-  if (problems.length > before) return undefined;
-  return { name: key.slice(OVERRIDE.length), selector, settings };
+  problems.push(...own.map((problem) => `${shorten(key)}: ${problem}`));
+  return own.length > 0 ? undefined : { name, selector, settings };
+}
+
+function overrideEntries(value: unknown, problems: string[]): readonly [key: string, value: unknown][] {
+  if (typeof value === "string") return linesOf(value, problems);
+  if (isObject(value)) return Object.entries(value);
+  problems.push("accepted: an object, or lines of `key: value`, with a `selector`");
+  return [];
 }
 
 function selectorOf(text: string, problems: string[]): LabelSelector {
@@ -114,7 +117,7 @@ function linesOf(text: string, problems: string[]): [key: string, value: string]
   for (const line of text.split("\n").map((one) => one.trim())) {
     if (line === "" || line.startsWith("#")) continue;
     const [, key = "", value = ""] = /^([^:\s]+)\s*:(?:\s+(.*))?$/.exec(line) ?? [];
-    if (key === "") problems.push(`not \`key: value\`: ${JSON.stringify(line)}`);
+    if (key === "") problems.push(`not \`key: value\`: ${JSON.stringify(shorten(line))}`);
     else if (entries.has(key)) problems.push(problemOf(key, value, "is there twice"));
     else entries.set(key, value.replace(/^(["'])(.*)\1$/, "$2"));
   }
@@ -135,15 +138,16 @@ function textsOf(
   return Object.fromEntries(texts);
 }
 
-/** Each override is judged alone over the settings: what only several together make wrong is for the node that has them all. */
+/**
+ * Each override is judged alone over the settings, when those are right: what only several together make wrong is for the node that has them all.
+ */
 function problemsOf(settings: RawSettings, overrides: readonly SettingsOverride[]): string[] {
   const common = problemsIn(settings);
+  const below = common.length === 0 ? settings : {};
   return [
     ...common,
     ...overrides.flatMap(({ name, settings: own }) =>
-      problemsIn({ ...settings, ...own })
-        .filter((problem) => !common.includes(problem))
-        .map((problem) => `${OVERRIDE}${name}: ${problem}`),
+      problemsIn({ ...below, ...own }).map((problem) => `${shorten(OVERRIDE + name)}: ${problem}`),
     ),
   ];
 }

@@ -3,7 +3,7 @@ import { describeSettings } from "./settings-schema.ts";
 
 /** A value may be anything, and as long as the file: log, /healthz and status carry its beginning. */
 const SHOWN_MAX = 100;
-/** A file of something else has thousands; the first ones say enough. */
+/** The first ones say enough. */
 const PROBLEMS_MAX = 20;
 /** So many letters may differ between what was written and what was meant. */
 const SLIPS_MAX = 3;
@@ -20,7 +20,13 @@ export function notText(key: string, value: unknown): string {
   return problemOf(key, value, `this is ${typeName(value)}; accepted: ${accepted}`);
 }
 
-export function unknownSetting(key: string): string {
+/** Guesses what the first ones mean; a file of something else has thousands, and each guess takes time. */
+export function unknownSettings(keys: readonly string[]): string[] {
+  const [first, others] = [keys.slice(0, PROBLEMS_MAX), keys.slice(PROBLEMS_MAX)];
+  return [...first.map(unknownSetting), ...others.map((key) => `unknown setting ${shorten(key)}`)];
+}
+
+function unknownSetting(key: string): string {
   const names = describeSettings().map(({ name }) => name);
   const near = nearest(key, names);
   const hint = near === undefined ? `known: ${names.join(", ")}` : `did you mean ${near}?`;

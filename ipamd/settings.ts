@@ -2,7 +2,7 @@
 import type * as z from "zod";
 import type { Cidr, Family } from "../common/ip.ts";
 import type { SubnetChoice } from "../providers/provider.ts";
-import { problemOf, unknownSetting } from "./settings-problems.ts";
+import { problemOf, unknownSettings } from "./settings-problems.ts";
 import { settingsSchema } from "./settings-schema.ts";
 
 export type Settings = {
@@ -94,7 +94,7 @@ function poolSettingsOf(values: Values): PoolSettings {
 }
 
 function describeIssue(issue: z.core.$ZodIssue, raw: RawSettings): string[] {
-  if (issue.code === "unrecognized_keys") return issue.keys.map(unknownSetting);
+  if (issue.code === "unrecognized_keys") return unknownSettings(issue.keys);
   const key = String(issue.path[0] ?? "");
   return [problemOf(key, raw[key], issue.message)];
 }
