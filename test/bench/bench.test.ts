@@ -10,6 +10,7 @@ describe("npm run bench", () => {
     const argv = ["test/bench/main.ts", "--quick", "--pairs", "1", "--json"];
     const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: "utf8" });
     expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/^bursts, 1 pods: 1 of 1$/m);
     const lines = stdout.trimEnd().split("\n");
     expect(lines[0]).toMatch(/^ +causeway +peer +ratio/);
     const result = JSON.parse(lines.at(-1) ?? "") as Record<string, unknown>;

@@ -1,8 +1,10 @@
 /** `npm run bench`: what this project costs, beside the reference plugins and beside the least that the kernel asks. docs/performance.md. */
 import { availableParallelism } from "node:os";
+import { systemClock } from "../../common/clock.ts";
 import { Lab } from "./lab.ts";
 import type { ComparedToFloor } from "./operations.ts";
 import { type Options, parseOptions } from "./options.ts";
+import { progressOn } from "./progress.ts";
 import { printTable, type Results, type WithVariants } from "./report.ts";
 import { World } from "./world.ts";
 
@@ -45,12 +47,9 @@ async function variants<T>(
   return { ...(byPods[pods[0]] as T), pods: byPods };
 }
 
-function showProgress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
+  const showProgress = progressOn(process.stderr, systemClock);
   await using world = await World.build();
   const results = await measure(new Lab(world, options, showProgress), options);
   showProgress("");
