@@ -7,6 +7,7 @@ import { planPodNetwork } from "../cni/pod-network.ts";
 import type { Clock } from "../common/clock.ts";
 import type { InterfaceId } from "../common/ids.ts";
 import type { Cidr } from "../common/ip.ts";
+import type { LinkAddress } from "../common/kernel/addresses.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Link } from "../common/kernel/links.ts";
 import type { Logger } from "../common/log.ts";
@@ -30,6 +31,9 @@ export type AdoptionDeps = {
   readonly clock: Clock;
   readonly log: Logger;
 };
+
+/** What the host's links have, asked for at the first need. */
+type ListOnce = () => readonly LinkAddress[];
 
 export class Adoption {
   private readonly deps: AdoptionDeps;
@@ -77,7 +81,8 @@ export class Adoption {
     signal.throwIfAborted();
     await this.applyHost();
     for (const [uplink, one] of carried) this.missUnits(uplink, one);
-    for (const [uplink, one] of carried) this.holdListed(uplink, one);
+    const hostAddresses = this.listHostAddressesOnce();
+    for (const [uplink, one] of carried) this.holdListed(uplink, one, hostAddresses);
     this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
   }
@@ -86,9 +91,10 @@ export class Adoption {
   holdUnits(id: InterfaceId, units: readonly Cidr[]): void {
     const uplink = this.deps.uplinks.byInterface(id);
     if (uplink === undefined) return;
+    const hostAddresses = this.listHostAddressesOnce();
     for (const unit of units) {
       this.losses.unitGiven(unit);
-      this.hold(uplink, unit);
+      this.hold(uplink, unit, hostAddresses);
     }
     this.deps.book().serveWaiters();
   }
@@ -170,9 +176,9 @@ export class Adoption {
     }
   }
 
-  private holdListed(uplink: Uplink, cloud: CloudInterface): void {
+  private holdListed(uplink: Uplink, cloud: CloudInterface, hostAddresses: ListOnce): void {
     for (const unit of cloud.units) {
-      this.hold(uplink, unit);
+      this.hold(uplink, unit, hostAddresses);
       if (this.holds(uplink, unit)) this.losses.unitSeen(uplink, unit);
     }
   }
@@ -195,8 +201,8 @@ export class Adoption {
     return false;
   }
 
-  private hold(uplink: Uplink, unit: Cidr): void {
-    const { pool, journal, kernel, log } = this.deps;
+  private hold(uplink: Uplink, unit: Cidr, hostAddresses: ListOnce): void {
+    const { pool, journal, log } = this.deps;
     if (this.holds(uplink, unit) || pool.releasing(uplink.slot).some((other) => other.equals(unit))) return;
     const elsewhere = pool.overlapping(uplink.slot, unit);
     if (elsewhere !== undefined) {
@@ -204,7 +210,7 @@ export class Adoption {
       return;
     }
     // an address that the host itself has is nobody's to give (aws-33)
-    const clash = kernel.host.addresses.list().find(({ address }) => unit.contains(address));
+    const clash = hostAddresses().find(({ address }) => unit.contains(address));
     if (clash !== undefined) {
       log.warn(
         { unit: unit.toString(), address: clash.address.toString() },
@@ -215,6 +221,15 @@ export class Adoption {
     journal.hold(uplink.slot, unit);
     pool.hold(uplink.slot, unit);
     this.deps.book().unitHeld(unit);
+  }
+
+  /** For units that come together: a cold start brings dozens. */
+  private listHostAddressesOnce(): ListOnce {
+    let listed: readonly LinkAddress[] | undefined;
+    return () => {
+      listed ??= this.deps.kernel.host.addresses.list();
+      return listed;
+    };
   }
 
   /** The cloud's positive word that another interface has it now is a strong fact. What only overlaps waits until the other is given up. */
