@@ -16,6 +16,7 @@ async function measure(lab: Lab, { parts, pods }: Options): Promise<Results> {
   // memory first: its node is idle then, and the machine too
   if (wanted.has("memory")) results.memory = await lab.memory();
   if (OPERATIONS.some((name) => wanted.has(name))) Object.assign(results, await operations(lab, parts, pods));
+  if (results.add !== undefined) results.add = { ...results.add, withDad: await lab.addsWithDad(pods[0]) };
   if (wanted.has("burst")) results.burst = await variants(pods, (count) => lab.burst(count));
   if (wanted.has("forwarding")) results.forwarding = await lab.forwarding();
   if (wanted.has("restart")) results.restart = await lab.restart();
