@@ -7,6 +7,7 @@ import { planPodNetwork } from "../cni/pod-network.ts";
 import type { Clock } from "../common/clock.ts";
 import type { InterfaceId } from "../common/ids.ts";
 import type { Cidr } from "../common/ip.ts";
+import type { LinkAddress } from "../common/kernel/addresses.ts";
 import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Link } from "../common/kernel/links.ts";
 import type { Logger } from "../common/log.ts";
@@ -33,6 +34,9 @@ export type AdoptionDeps = {
   readonly clock: Clock;
   readonly log: Logger;
 };
+
+/** What the host's links have, asked for at the first need. */
+type ListOnce = () => readonly LinkAddress[];
 
 /** How soon the cloud is asked again when its answer is all that is waited for. */
 const UNUSED_AGAIN_MS = 1_000;
@@ -80,7 +84,8 @@ export class Adoption implements PoolHost {
     await this.applyHost();
     for (const [uplink, one] of carried) this.missUnits(uplink, one);
     for (const [uplink, one] of carried) this.noteReleases(uplink, one);
-    for (const [uplink, one] of carried) this.holdListed(uplink, one);
+    const hostAddresses = this.listHostAddressesOnce();
+    for (const [uplink, one] of carried) this.holdListed(uplink, one, hostAddresses);
     this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
   }
@@ -96,11 +101,12 @@ export class Adoption implements PoolHost {
   holdUnits(id: InterfaceId, units: readonly Cidr[]): void {
     const uplink = this.deps.uplinks.byInterface(id);
     if (uplink === undefined) return;
+    const hostAddresses = this.listHostAddressesOnce();
     for (const unit of units) {
       this.losses.unitGiven(uplink, unit);
       // the cloud has given again what it had just taken back
       if (this.isReleasing(uplink, unit)) this.keep(uplink, unit);
-      this.hold(uplink, unit);
+      this.hold(uplink, unit, hostAddresses);
     }
     this.deps.book().serveWaiters();
   }
@@ -252,9 +258,9 @@ export class Adoption implements PoolHost {
     this.deps.pool.cancelRelease(slot, unit);
   }
 
-  private holdListed(uplink: Uplink, cloud: CloudInterface): void {
+  private holdListed(uplink: Uplink, cloud: CloudInterface, hostAddresses: ListOnce): void {
     for (const unit of cloud.units) {
-      this.hold(uplink, unit);
+      this.hold(uplink, unit, hostAddresses);
       if (this.holds(uplink, unit)) this.losses.unitSeen(uplink, unit);
     }
   }
@@ -277,8 +283,8 @@ export class Adoption implements PoolHost {
     return false;
   }
 
-  private hold(uplink: Uplink, unit: Cidr): void {
-    const { pool, journal, kernel, log } = this.deps;
+  private hold(uplink: Uplink, unit: Cidr, hostAddresses: ListOnce): void {
+    const { pool, journal, log } = this.deps;
     if (this.holds(uplink, unit) || this.isReleasing(uplink, unit)) return;
     this.endReleaseElsewhere(uplink, unit);
     const elsewhere = pool.overlapping(uplink.slot, unit);
@@ -287,7 +293,7 @@ export class Adoption implements PoolHost {
       return;
     }
     // an address that the host itself has is nobody's to give (aws-33)
-    const clash = kernel.host.addresses.list().find(({ address }) => unit.contains(address));
+    const clash = hostAddresses().find(({ address }) => unit.contains(address));
     if (clash !== undefined) {
       log.warn(
         { unit: unit.toString(), address: clash.address.toString() },
@@ -298,6 +304,15 @@ export class Adoption implements PoolHost {
     journal.hold(uplink.slot, unit);
     pool.hold(uplink.slot, unit);
     this.deps.book().unitHeld(unit);
+  }
+
+  /** For units that come together: a cold start brings dozens. */
+  private listHostAddressesOnce(): ListOnce {
+    let listed: readonly LinkAddress[] | undefined;
+    return () => {
+      listed ??= this.deps.kernel.host.addresses.list();
+      return listed;
+    };
   }
 
   /** The cloud has given it to this interface: its way back from another one is over. */

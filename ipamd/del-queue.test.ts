@@ -141,6 +141,27 @@ describe("DelQueue", () => {
     );
   });
 
+  it("looks once for a thousand changes at once, and tells nothing of files that shims are writing", async () => {
+    using folder = temporaryFolder();
+    const { deleted, verbs } = recordingVerbs();
+    await using running = await startQueue(folder.path, verbs, 3_600_000);
+    for (let change = 0; change < 1_000; change += 1) {
+      writeFileSync(join(folder.path, ".1.tmp"), "");
+      rmSync(join(folder.path, ".1.tmp"));
+    }
+    enqueue(folder.path, "000", frame());
+    let looks = 0;
+    await until("the DEL is done", async () => {
+      looks = Math.max(
+        looks,
+        process.getActiveResourcesInfo().filter((name) => name === "FSReqPromise").length,
+      );
+      return deleted.length === 1;
+    });
+    expect(looks).toBeLessThan(10);
+    expect(running.lines.map(({ msg }) => msg)).toEqual(["a queued DEL is done"]);
+  });
+
   it("removes a temporary file only when its shim must be dead", async () => {
     using folder = temporaryFolder();
     const { verbs } = recordingVerbs();

@@ -64,6 +64,8 @@ export class DelQueue {
   private readonly stopping = new AbortController();
   private readonly handling = new Map<string, Promise<void>>();
   private watcher: FSWatcher | undefined;
+  private isLooking = false;
+  private hasChanged = false;
 
   constructor(options: DelQueueOptions) {
     this.options = options;
@@ -73,7 +75,7 @@ export class DelQueue {
   async start(): Promise<void> {
     const { folder, log, clock } = this.options;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    this.watcher = watch(folder, () => void this.drain());
+    this.watcher = watch(folder, () => void this.noticeChange());
     this.watcher.on("error", (err) =>
       log.warn({ err, folder }, "the DEL queue is drained at intervals only"),
     );
@@ -93,6 +95,24 @@ export class DelQueue {
 
   /** Handles every file that is not being handled already; resolves when all of them are done. Never rejects. */
   async drain(): Promise<void> {
+    await this.look();
+    await Promise.all(this.handling.values());
+  }
+
+  /** A folder that changes all the time (a daemon that was away meets thousands of shims) is looked at once for all changes of meanwhile. */
+  private async noticeChange(): Promise<void> {
+    this.hasChanged = true;
+    if (this.isLooking) return;
+    this.isLooking = true;
+    while (this.hasChanged) {
+      this.hasChanged = false;
+      await this.look();
+    }
+    this.isLooking = false;
+  }
+
+  /** Begins to handle every file that is not being handled already. Never rejects. */
+  private async look(): Promise<void> {
     for (const name of await this.list()) {
       if (this.stopping.signal.aborted) return;
       if (this.handling.has(name)) continue;
@@ -101,7 +121,6 @@ export class DelQueue {
         this.handle(name).finally(() => this.handling.delete(name)),
       );
     }
-    await Promise.all(this.handling.values());
   }
 
   /**
@@ -137,7 +156,7 @@ export class DelQueue {
     const { clock, intervalMs = INTERVAL_MS } = this.options;
     while (!this.stopping.signal.aborted) {
       await clock.sleep(intervalMs, this.stopping.signal).catch(() => undefined);
-      void this.drain(); // not waited for: one DEL that hangs must not keep others waiting
+      void this.look(); // what it begins is not waited for: one DEL that hangs must not keep others waiting
     }
   }
 
@@ -205,8 +224,12 @@ export class DelQueue {
   }
 
   private async dropAbandoned(path: string): Promise<void> {
-    const { mtimeMs } = await stat(path);
-    const age = this.options.clock.wallTime().getTime() - mtimeMs;
+    const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined; // its shim has finished writing
+      throw error;
+    });
+    if (found === undefined) return;
+    const age = this.options.clock.wallTime().getTime() - found.mtimeMs;
     if (age > TEMPORARY_MAX_AGE_MS) await this.drop(path, "left by a shim that died");
   }
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Attachment, attachmentKey, type ContainerId } from "../common/ids.ts";
-import type { XtablesLine } from "../common/kernel/firewall-listing.ts";
+import { IpAddress } from "../common/ip.ts";
+import type { NftRule, XtablesLine } from "../common/kernel/firewall-listing.ts";
 import { SteppedClock } from "../common/stepped-clock.ts";
 import { FakePlugin } from "../test/fake-plugin.ts";
 import { memoryLog, temporaryFolder } from "../test/shim/daemon.ts";
@@ -36,6 +37,7 @@ function start(folder: string) {
     plugins: async () => [PORTMAP, BANDWIDTH],
     hasLease: (containerId) => leases.has(containerId),
     hasLink: (one) => links.has(attachmentKey(one)),
+    isOfPool: (address) => ["10.0.0.5", "2001:db8::5"].includes(address.toString()),
     clock,
     log: logged.log,
     stopping: stopping.signal,
@@ -148,10 +150,17 @@ describe("LostDels.addForgotten()", () => {
     const line = `-A CNI-HOSTPORT-DNAT -p tcp -m comment ${comment} -m multiport --dports 80 -j CNI-DN-1`;
     return { backend: "nft", family: 4, table: "nat", line, ...others };
   };
-  const forget = async (lostDels: LostDels, ...xtables: XtablesLine[]) => {
-    await lostDels.addForgotten(async () => ({ xtables }));
+  const nftRule = (id: string, more: Partial<NftRule> = {}): NftRule => {
+    return { family: 4, chain: "hostports", comment: id, dnatTo: IpAddress.parse("10.0.0.5"), ...more };
+  };
+  const forget = async (lostDels: LostDels, ...rules: (XtablesLine | NftRule)[]) => {
+    const xtables = rules.filter((one) => "line" in one);
+    const nft = rules.filter((one) => "chain" in one);
+    await lostDels.addForgotten(async () => ({ xtables, nft }));
     await finished(lostDels);
   };
+  const backendsOf = (plugin: FakePlugin) =>
+    plugin.calls().map(({ conf }) => (conf as { readonly backend?: string }).backend);
 
   it("does the DEL of each container that has rules and no lease, once", async () => {
     using folder = temporaryFolder();
@@ -166,6 +175,42 @@ describe("LostDels.addForgotten()", () => {
     );
     expect(idsOf(portmap)).toEqual(["aa02", "aa03"]);
     expect(idsOf(bandwidth)).toEqual(["aa02", "aa03"]);
+    expect(backendsOf(portmap)).toEqual(["iptables", "iptables"]);
+  });
+
+  it("finds them in portmap's nft tables too, and has the rules taken away where they are", async () => {
+    using folder = temporaryFolder();
+    const { lostDels, portmap, bandwidth } = start(folder.path);
+    leases.add("aa01");
+    await forget(
+      lostDels,
+      nftRule("aa01"),
+      nftRule("aa02"),
+      nftRule("aa02", { family: 6, dnatTo: IpAddress.parse("2001:db8::5") }),
+      nftRule("aa03", { chain: "hostip_hostports" }),
+      rule("aa03"),
+    );
+    expect(idsOf(portmap)).toEqual(["aa03", "aa02", "aa03"]);
+    expect(backendsOf(portmap)).toEqual(["iptables", "nftables", "nftables"]);
+    expect(backendsOf(bandwidth)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it("leaves nft rules alone that lead elsewhere or are no container's, and what still has a link of ours", async () => {
+    using folder = temporaryFolder();
+    const { lostDels, portmap } = start(folder.path);
+    links.add(attachmentKey(attachment("aa05")));
+    const { comment: _, ...bare } = nftRule("none");
+    const { dnatTo: __, ...jump } = nftRule("aa04");
+    await forget(
+      lostDels,
+      nftRule("aa01", { dnatTo: IpAddress.parse("10.88.0.5") }),
+      nftRule("aa02", { chain: "masquerading" }),
+      nftRule("my own rule"),
+      bare,
+      jump,
+      nftRule("aa05"),
+    );
+    expect(idsOf(portmap)).toEqual([]);
   });
 
   it("leaves others' alone: other networks, other chains, and what still has a link of ours", async () => {

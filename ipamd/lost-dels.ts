@@ -7,10 +7,11 @@
  */
 import type { Clock } from "../common/clock.ts";
 import type { Attachment, ContainerId } from "../common/ids.ts";
-import { type FirewallListing, listFirewall } from "../common/kernel/firewall-listing.ts";
+import type { IpAddress } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import { retry } from "../common/retry.ts";
 import { COMMON_VERSION, NETWORK, type PluginConf } from "./conflist.ts";
+import { hostPortOwners, listHostPortRules, type PortmapBackend } from "./host-ports.ts";
 import { callPlugin } from "./plugin-call.ts";
 
 export type LostDelsOptions = {
@@ -22,6 +23,8 @@ export type LostDelsOptions = {
   readonly hasLease: (containerId: ContainerId) => boolean;
   /** True while the pod link of an attachment is there. */
   readonly hasLink: (attachment: Attachment) => boolean;
+  /** True for an address that pods may have. */
+  readonly isOfPool: (address: IpAddress) => boolean;
   readonly clock: Clock;
   readonly log: Logger;
   /** Kills what runs, and starts no other. After the next start, addForgotten() finds what is left. */
@@ -32,14 +35,10 @@ const ATTEMPTS = { attemptsMax: 3, delayMs: 1_000 } as const;
 /** The interface of every pod in Kubernetes. portmap and bandwidth go by the container alone, but a DEL must name one. */
 const IFNAME = "eth0";
 /**
- * What the plugin is told beside its part of the list. portmap does nothing without a mapping, and takes away all that it has of the container with any
- * (portmap.go, cmdDel and unforwardPorts): which ones the runtime gave it, we are not told.
+ * portmap does nothing without a mapping, and takes away all that it has of the container with any (cmdDel and unforwardPorts of
+ * plugins/meta/portmap): which ones the runtime gave it, we are not told.
  */
-const RUNTIME_CONFIG: Readonly<Record<string, object>> = {
-  portmap: { portMappings: [{ hostPort: 1, containerPort: 1, protocol: "tcp" }] },
-};
-/** How portmap notes a container (plugins/meta/portmap/portmap.go, fillDnatRules), as iptables-save prints it. */
-const RULE = /^-A CNI-HOSTPORT-DNAT .*--comment "dnat name: \\"(.+?)\\" id: \\"([A-Za-z0-9][\w.-]*)\\""/;
+const ANY_MAPPING = { portMappings: [{ hostPort: 1, containerPort: 1, protocol: "tcp" }] };
 
 export class LostDels {
   private readonly options: LostDelsOptions;
@@ -49,21 +48,24 @@ export class LostDels {
     this.options = options;
   }
 
-  /** The lease of this attachment has ended without a DEL. Returns at once; one after the other is done behind it. Repeatable. */
-  add(attachment: Attachment): void {
-    this.tail = this.tail.then(() => this.play(attachment));
+  /**
+   * The lease of this attachment has ended without a DEL. Returns at once; one after the other is done behind it. Repeatable. `backend` is where
+   * portmap's rules are known to be; it decides itself when left out.
+   */
+  add(attachment: Attachment, backend?: PortmapBackend): void {
+    this.tail = this.tail.then(() => this.play(attachment, backend));
   }
 
   /** Those that were lost while no daemon ran, by the rules that portmap has of them. Call it when leases are known. Never rejects. */
-  async addForgotten(list: () => Promise<Pick<FirewallListing, "xtables">> = listFirewall): Promise<void> {
-    const { plugins, hasLease, hasLink, log } = this.options;
+  async addForgotten(list = listHostPortRules): Promise<void> {
+    const { plugins, hasLease, hasLink, isOfPool, log } = this.options;
     if (!(await plugins()).some(({ type }) => type === "portmap")) return;
     try {
       // leases are looked at after the rules: an ADD of meanwhile has made its own before them
-      for (const containerId of containersWithHostPorts(await list())) {
+      for (const { containerId, backend } of hostPortOwners(await list(), isOfPool)) {
         const attachment = { containerId, ifname: IFNAME };
         // a link whose alias others have damaged is no lease, and may be a living pod's
-        if (!hasLease(containerId) && !hasLink(attachment)) this.add(attachment);
+        if (!hasLease(containerId) && !hasLink(attachment)) this.add(attachment, backend);
       }
     } catch (err) {
       log.warn({ err }, "host ports of pods that went while no daemon ran were not looked for");
@@ -76,26 +78,20 @@ export class LostDels {
   }
 
   /** Backwards, as a runtime does. One that fails keeps no other from its DEL. Never rejects. */
-  private async play(attachment: Attachment): Promise<void> {
+  private async play(attachment: Attachment, backend?: PortmapBackend): Promise<void> {
     const { plugins, hasLease, stopping, log } = this.options;
     const ended: string[] = [];
     for (const plugin of (await plugins()).toReversed()) {
       // the same container again: its next DEL is the runtime's
       if (stopping.aborted || hasLease(attachment.containerId)) return;
-      if (await this.del(plugin, attachment)) ended.push(plugin.type);
+      if (await this.del(toldMore(plugin, backend), attachment)) ended.push(plugin.type);
     }
     if (ended.length > 0) log.info({ ...attachment, plugins: ended }, "DELs done in the runtime's place");
   }
 
   private async del(plugin: PluginConf, attachment: Attachment): Promise<boolean> {
     const { pluginDir: folder, clock, stopping, log } = this.options;
-    const runtimeConfig = RUNTIME_CONFIG[plugin.type];
-    const conf = {
-      ...plugin,
-      cniVersion: COMMON_VERSION,
-      name: NETWORK,
-      ...(runtimeConfig && { runtimeConfig }),
-    };
+    const conf = { ...plugin, cniVersion: COMMON_VERSION, name: NETWORK };
     const variables = {
       CNI_COMMAND: "DEL",
       CNI_CONTAINERID: attachment.containerId,
@@ -114,13 +110,8 @@ export class LostDels {
   }
 }
 
-/** Containers of our network that portmap has rules of, in either family and back-end. Pure. */
-export function containersWithHostPorts({
-  xtables,
-}: Pick<FirewallListing, "xtables">): ReadonlySet<ContainerId> {
-  const found = xtables.flatMap(({ table, line }) => {
-    const [, network, id] = RULE.exec(line) ?? [];
-    return table === "nat" && network === NETWORK && id !== undefined ? [id as ContainerId] : [];
-  });
-  return new Set(found);
+/** What a plugin must be told beside its part of the list. A portmap before 1.6 knows no `backend`, and passes over it. */
+function toldMore(plugin: PluginConf, backend: PortmapBackend | undefined): PluginConf {
+  if (plugin.type !== "portmap") return plugin;
+  return { ...plugin, ...(backend && { backend }), runtimeConfig: ANY_MAPPING };
 }

@@ -120,6 +120,7 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
     plugins: async () => (await chain.current()).plugins,
     hasLease: (containerId) => book.hasContainer(containerId),
     hasLink: (attachment) => kernel.host.links.find(podLink(attachment).hostName) !== undefined,
+    isOfPool: (address) => pool.slotOf(address) !== undefined,
     clock,
     log,
     stopping,

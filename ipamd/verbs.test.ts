@@ -4,6 +4,7 @@ import type { AttachRequest, DetachRequest } from "../cni/command.ts";
 import { DyingLinks } from "../cni/dying-links.ts";
 import { podLink } from "../cni/pod-link.ts";
 import { systemClock } from "../common/clock.ts";
+import { CodedError } from "../common/errors.ts";
 import { noFaultPoints } from "../common/fault-points.ts";
 import { type Attachment, type ContainerId, DEFAULT_POOL } from "../common/ids.ts";
 import { Cidr } from "../common/ip.ts";
@@ -13,7 +14,7 @@ import { testTable } from "../test/conformance/nft-table.ts";
 import { Journal } from "./journal.ts";
 import { LeaseBook } from "./lease-book.ts";
 import { Pool } from "./pool.ts";
-import { bootClockMs, buildVerbs, type VerbDeps, type VerbsOptions } from "./verbs.ts";
+import { ADDS_AT_ONCE_MAX, bootClockMs, buildVerbs, type VerbDeps, type VerbsOptions } from "./verbs.ts";
 
 const NETNS = "/run/netns/pod";
 const ADD_WAIT_MS = 60_000;
@@ -96,6 +97,30 @@ function del(startedAtMs: number) {
 }
 
 const fillPool = () => pool.hold(1, Cidr.parse("10.0.0.16/28"));
+
+describe("ADDs at once", () => {
+  it("are refused above a number that no node reaches, until one of them has ended", async () => {
+    const verbs = buildVerbs(deps, options());
+    const begin = (ifname: string) => {
+      const plugin = new AbortController();
+      const request = {
+        ...common,
+        command: "ADD",
+        attachment: { ...attachment, ifname },
+        netns: NETNS,
+      } as const;
+      const ended = verbs.ADD(request, plugin.signal).catch((error: unknown) => error);
+      return { ended, kill: () => plugin.abort(new CodedError("killed", "killed")) };
+    };
+    const waiting = Array.from({ length: ADDS_AT_ONCE_MAX }, (_, at) => begin(`e${at}`));
+    expect(await begin("more").ended).toMatchObject({ code: "too-many-adds", retry: "later" });
+    waiting[0]?.kill();
+    expect(await waiting[0]?.ended).toMatchObject({ code: "killed" });
+    waiting[0] = begin("again");
+    for (const { kill } of waiting) kill();
+    for (const { ended } of waiting) expect(await ended).toMatchObject({ code: "killed" });
+  });
+});
 
 describe("ADD's deadline", () => {
   it("counts from the plugin's start: what it has waited elsewhere is over", async () => {

@@ -23,10 +23,16 @@ export type VerbsOptions = {
   readonly delLost: (lease: Lease) => void;
 };
 
+/**
+ * More than any node has pods. Each ADD that waits holds 25 kB, and the heap is small (docs/decisions/0007): 2500 ended the daemon. One that is refused is
+ * asked for again.
+ */
+export const ADDS_AT_ONCE_MAX = 750;
+
 /** The CNI verbs that this daemon serves. */
 export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready, delLost }: VerbsOptions): Verbs {
   return {
-    ADD: async (request, signal) => {
+    ADD: atMost(ADDS_AT_ONCE_MAX, async (request, signal) => {
       const { attachment, netns, pod } = request;
       const began = startedAt(request);
       const inTime = AbortSignal.any([signal, timeout(began + addWaitMs - bootClockMs())]);
@@ -40,7 +46,7 @@ export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready, delLost }: V
       behindTheAnswer(() => log.info({ ...leaseFields(added.lease), slot, link: hostName }, "pod added"));
       const inPod = { name: attachment.ifname, mac: podMac, netns };
       return podResult(added.lease, { name: hostName, mac: hostMac }, inPod);
-    },
+    }),
     DEL: async (request) => {
       const ended = await delPod(deps, { attachment: request.attachment, startedAt: startedAt(request) });
       if (ended !== undefined) behindTheAnswer(() => log.info(leaseFields(ended), "pod removed"));
@@ -66,6 +72,23 @@ export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready, delLost }: V
       await waitFor(ready, signal);
       status(deps);
     },
+  };
+}
+
+/** So many at once; CodedError `too-many-adds` for one more. */
+function atMost(max: number, add: Verbs["ADD"]): Verbs["ADD"] {
+  let running = 0;
+  return async (request, signal) => {
+    if (running >= max)
+      throw new CodedError("too-many-adds", `${running} ADDs are running or waiting already`, {
+        retry: "later",
+      });
+    running += 1;
+    try {
+      return await add(request, signal);
+    } finally {
+      running -= 1;
+    }
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Family } from "../ip.ts";
+import { type Family, IpAddress } from "../ip.ts";
 import { runProgram } from "./processes.ts";
 import type { XtablesBackend } from "./xtables.ts";
 
@@ -15,6 +15,15 @@ export type FirewallListing = {
   readonly xtables: readonly XtablesLine[];
   /** Family and name, as nft prints them: `ip aws-cni`. */
   readonly nftTables: readonly string[];
+};
+
+/** A rule of an nft table. */
+export type NftRule = {
+  readonly family: Family;
+  readonly chain: string;
+  readonly comment?: string;
+  /** Where it sends what it matches, by destination NAT; undefined when it does not, or not to one address. */
+  readonly dnatTo?: IpAddress;
 };
 
 const FAMILIES = [4, 6] as const;
@@ -43,6 +52,50 @@ export async function listFirewall(options: { readonly netnsPath?: string } = {}
   }
   const nftTables = (await print("nft list tables")).map((line) => line.replace(/^table /, ""));
   return { xtables, nftTables };
+}
+
+/**
+ * The rules of the tables `ip NAME` and `ip6 NAME` in this namespace, or in the one at `netnsPath`, by the nft program; none of one that is not
+ * there. As listFirewall().
+ */
+export async function listNftRules(
+  tableName: string,
+  { netnsPath }: { readonly netnsPath?: string } = {},
+): Promise<readonly NftRule[]> {
+  const enter = netnsPath === undefined ? [] : ["nsenter", `--net=${netnsPath}`];
+  const rules: NftRule[] = [];
+  for (const family of FAMILIES) {
+    const list = ["nft", "-j", "list", "table", family === 4 ? "ip" : "ip6", tableName];
+    rules.push(...readNftRules(family, await linesOf([...enter, ...list])));
+  }
+  return rules;
+}
+
+/** Of `nft -j list table`, libnftables-json(5): each object is a table, a chain or a rule. */
+type NftObject = {
+  readonly rule?: {
+    readonly chain: string;
+    readonly comment?: string;
+    readonly expr: readonly { readonly dnat?: { readonly addr?: unknown } | null }[];
+  };
+};
+
+function readNftRules(family: Family, lines: readonly string[]): NftRule[] {
+  if (lines.length === 0) return [];
+  const { nftables } = JSON.parse(lines.join("\n")) as { readonly nftables: readonly NftObject[] };
+  return nftables.flatMap(({ rule }) => {
+    if (rule === undefined) return [];
+    const { chain, comment, expr } = rule;
+    const to = expr.find(({ dnat }) => typeof dnat?.addr === "string")?.dnat?.addr;
+    return [
+      {
+        family,
+        chain,
+        ...(comment !== undefined && { comment }),
+        ...(typeof to === "string" && { dnatTo: IpAddress.parse(to) }),
+      },
+    ];
+  });
 }
 
 /** Each line with the table that it stands under. */

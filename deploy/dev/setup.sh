@@ -36,6 +36,9 @@ fi
 stamp=node_modules/.causeway-lock
 want=$(sha256sum <package-lock.json | cut -c1-64)
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]; then
+  # npm would empty another checkout's folder through it
+  [ ! -L node_modules ] ||
+    { say "node_modules is a symbolic link to what is not of this package-lock.json: remove it, or run the set-up where it leads" >&2; exit 1; }
   say "installing Node $NODE_VERSION and the locked packages"
   bootstrap=.cache/node
   mkdir -p "$bootstrap"

@@ -206,6 +206,16 @@ describe("what stands in the way", () => {
     expect(actionsOf({ settings: { unit: "single" }, nics, lost })).toEqual([create([four(32, 2)])]);
   });
 
+  it("never touches a foreign interface", () => {
+    const nics = [{ units: singles(1, 9, 9) }, { units: [], ownership: "foreign" as const }];
+    const settings = { unit: "single" } as const;
+    expect(actionsOf({ settings, nics })).toEqual([create([four(32, 2)])]);
+    expect(planOf({ settings, nics: [...nics, ...nics.slice(1)] })).toMatchObject({
+      actions: [],
+      limit: expect.stringContaining("3 of 3 interfaces"),
+    });
+  });
+
   it("a primary that is tagged as not ours stops everything", () => {
     const made = planOf({ nics: [{ units: [], ownership: "foreign" }], pending: 3 });
     expect(made.actions).toEqual([]);

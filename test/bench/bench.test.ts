@@ -10,11 +10,16 @@ describe("npm run bench", () => {
     const argv = ["test/bench/main.ts", "--quick", "--pairs", "1", "--json"];
     const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: "utf8" });
     expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/^bursts, 1 pods: 1 of 1$/m);
     const lines = stdout.trimEnd().split("\n");
     expect(lines[0]).toMatch(/^ +causeway +peer +ratio/);
     const result = JSON.parse(lines.at(-1) ?? "") as Record<string, unknown>;
     expect(Object.keys(result).sort()).toEqual([...PARTS].sort());
     for (const part of ["add", "del", "delNetns", "burst"]) expect(result[part]).toMatchObject(COMPARED);
+    expect(result.add).toMatchObject({ withDad: COMPARED });
+    // the kernel waits for a second for somebody to object
+    expect((result.add as { withDad: { peerP50Ms: number } }).withDad.peerP50Ms).toBeGreaterThan(900);
+    expect(lines.filter((line) => line.startsWith("ADD, with duplicate address detection "))).toHaveLength(1);
     expect(result.forwarding).toMatchObject(RATIO);
     expect(result.memory).toMatchObject({ withPods: { residentMb: expect.any(Number) } });
     expect(result.restart).toMatchObject({ packetsLost: expect.any(Number) });

@@ -2,7 +2,15 @@
 import type { ClusterNode } from "../cluster/cluster.ts";
 import { bareRoute, type Forwarding, measureForwarding, podRoute } from "./forwarding.ts";
 import { type MemoryResults, measureMemory } from "./memory.ts";
-import { type Burst, type Field, measureBursts, measureOperations, type Operations } from "./operations.ts";
+import {
+  type Burst,
+  type Compared,
+  type Field,
+  measureAddsWithDad,
+  measureBursts,
+  measureOperations,
+  type Operations,
+} from "./operations.ts";
 import type { Options } from "./options.ts";
 import { measureRestart, type Restart } from "./restart.ts";
 import type { BenchPod, Side } from "./sides.ts";
@@ -30,6 +38,12 @@ export class Lab {
     const field = await this.field(pods, families);
     const what = `ADD and DEL, ${families.length === 2 ? "dual stack" : "IPv4"}, ${pods} pods`;
     return measureOperations(field, this.options.pairs, this.counter(what, this.options.pairs));
+  }
+
+  async addsWithDad(pods: number): Promise<Compared> {
+    const { dadRounds: rounds } = this.options;
+    const progress = this.counter("ADD with duplicate address detection", rounds);
+    return measureAddsWithDad(await this.field(pods, DUAL), rounds, progress);
   }
 
   async burst(pods: number): Promise<Burst> {

@@ -1,8 +1,10 @@
 /** `npm run bench`: what this project costs, beside the reference plugins and beside the least that the kernel asks. docs/performance.md. */
 import { availableParallelism } from "node:os";
+import { systemClock } from "../../common/clock.ts";
 import { Lab } from "./lab.ts";
 import type { ComparedToFloor } from "./operations.ts";
 import { type Options, parseOptions } from "./options.ts";
+import { progressOn } from "./progress.ts";
 import { printTable, type Results, type WithVariants } from "./report.ts";
 import { World } from "./world.ts";
 
@@ -14,6 +16,7 @@ async function measure(lab: Lab, { parts, pods }: Options): Promise<Results> {
   // memory first: its node is idle then, and the machine too
   if (wanted.has("memory")) results.memory = await lab.memory();
   if (OPERATIONS.some((name) => wanted.has(name))) Object.assign(results, await operations(lab, parts, pods));
+  if (results.add !== undefined) results.add = { ...results.add, withDad: await lab.addsWithDad(pods[0]) };
   if (wanted.has("burst")) results.burst = await variants(pods, (count) => lab.burst(count));
   if (wanted.has("forwarding")) results.forwarding = await lab.forwarding();
   if (wanted.has("restart")) results.restart = await lab.restart();
@@ -45,12 +48,9 @@ async function variants<T>(
   return { ...(byPods[pods[0]] as T), pods: byPods };
 }
 
-function showProgress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
+  const showProgress = progressOn(process.stderr, systemClock);
   await using world = await World.build();
   const results = await measure(new Lab(world, options, showProgress), options);
   showProgress("");

@@ -49,6 +49,26 @@ export async function measureOperations(
   return { add: compareAll(add), del: compareAll(del), delNetns: compareAll(delNetns) };
 }
 
+/** So many ADDs alone, into namespaces that look for duplicate addresses. */
+export async function measureAddsWithDad(
+  { ours, peer }: Field,
+  rounds: number,
+  progress: (done: number) => void,
+): Promise<Compared> {
+  const times = noTimes();
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, side] of Object.entries({ ours, peer }) as [SideName, Side][]) {
+      const pod = await side.makePod({ dad: true });
+      times[name].push(await side.addOne(pod));
+      await side.delOne(pod);
+      await side.removePod(pod);
+      await delay(SETTLE_MS);
+    }
+    progress(round + 1);
+  }
+  return compare(times);
+}
+
 /** So many bursts of `size` ADDs at once. */
 export async function measureBursts(
   field: Field,
@@ -99,11 +119,14 @@ function noTimes(): Times {
   return { ours: [], peer: [], floor: [] };
 }
 
-function compareAll({ ours, peer, floor }: Times): ComparedToFloor {
+function compare({ ours, peer }: Times): Compared {
+  return { p50Ms: median(ours), peerP50Ms: median(peer), ...ratioOf(ours, peer) };
+}
+
+function compareAll(times: Times): ComparedToFloor {
+  const { ours, floor } = times;
   return {
-    p50Ms: median(ours),
-    peerP50Ms: median(peer),
-    ...ratioOf(ours, peer),
+    ...compare(times),
     floorP50Ms: median(floor),
     floorRatio: ratioOf(ours, floor).ratio,
   };

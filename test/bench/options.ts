@@ -10,6 +10,8 @@ export type Options = {
   readonly json: boolean;
   /** Rounds of ADD and DEL. */
   readonly pairs: number;
+  /** Rounds of ADD where namespaces look for duplicate addresses, which takes the peer two seconds. */
+  readonly dadRounds: number;
   /** Pods that are there, besides those measured: few, a usual node's limit, and a large one's. */
   readonly pods: readonly [few: number, usual: number, many: number];
   readonly bursts: number;
@@ -29,6 +31,7 @@ export const USAGE = `npm run bench -- [--only NAME]... [--pairs N] [--quick] [-
 `;
 
 const WHOLE = {
+  dadRounds: 5,
   pods: [1, 110, 700],
   bursts: 4,
   burstSize: 100,
@@ -38,6 +41,7 @@ const WHOLE = {
   restarts: 5,
 } as const;
 const QUICK = {
+  dadRounds: 1,
   pods: [1, 2, 3],
   bursts: 1,
   burstSize: 4,

@@ -2,15 +2,17 @@
 import { release } from "node:os";
 import type { Forwarding } from "./forwarding.ts";
 import type { MemoryResults } from "./memory.ts";
-import type { Burst, ComparedToFloor } from "./operations.ts";
+import type { Burst, Compared, ComparedToFloor } from "./operations.ts";
 import type { Restart } from "./restart.ts";
 import type { Ratio } from "./statistics.ts";
 
 /** By number of pods that were there, and once more with IPv4 alone. The first stands in the result's own fields. */
 export type WithVariants<T> = T & { readonly pods: Readonly<Record<string, T>>; readonly ipv4?: T };
+/** And once more where pods' namespaces look for duplicate addresses. */
+export type Adds = WithVariants<ComparedToFloor> & { readonly withDad?: Compared };
 
 export type Results = {
-  add?: WithVariants<ComparedToFloor>;
+  add?: Adds;
   del?: WithVariants<ComparedToFloor>;
   delNetns?: WithVariants<ComparedToFloor>;
   burst?: WithVariants<Burst>;
@@ -25,6 +27,7 @@ export function printTable(results: Results, processors: number): string {
   const rows: Row[] = [
     ["", "causeway", "peer", "ratio (95 %)"],
     ...operationRows("ADD", results.add),
+    ...dadRows(results.add),
     ...operationRows("DEL", results.del),
     ...operationRows("DEL and namespace", results.delNetns),
     ...burstRows(results.burst),
@@ -40,7 +43,7 @@ export function printTable(results: Results, processors: number): string {
       .trimEnd(),
   );
   const peer =
-    "peer: ptp + host-local, without duplicate address detection; floor: the same kernel work by C";
+    "peer: ptp + host-local, without duplicate address detection unless said otherwise; floor: the same kernel work by C";
   return `${lines.join("\n")}\n${processors} processors, Linux ${release()}; medians; ${peer}\n`;
 }
 
@@ -57,6 +60,12 @@ function operationRows(what: string, results: WithVariants<ComparedToFloor> | un
     ...Object.entries(results.pods).flatMap(([pods, one]) => row(`dual stack, ${pods} pods`, one)),
     ...(results.ipv4 === undefined ? [] : row("IPv4", results.ipv4)),
   ];
+}
+
+function dadRows(results: Adds | undefined): Row[] {
+  if (results?.withDad === undefined) return [];
+  const { p50Ms, peerP50Ms, ...ratio } = results.withDad;
+  return [["ADD, with duplicate address detection", ms(p50Ms), ms(peerP50Ms), ratioText(ratio)]];
 }
 
 function burstRows(results: WithVariants<Burst> | undefined): Row[] {

@@ -1,6 +1,7 @@
 /** The two sides of every comparison, and the floor under them: what is executed for a pod, with which configuration. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
+import { runIn } from "../cloudsim/vpc/commands.ts";
 import { SHIM } from "../cluster/runtime.ts";
 import { type Execution, Spawner, type Timed } from "./spawner.ts";
 
@@ -61,11 +62,17 @@ export class Side implements Disposable {
     mkdirSync(NETNS_FOLDER, { recursive: true });
   }
 
-  /** A pod with a namespace and without a network. */
-  async makePod(): Promise<BenchPod> {
+  /** A pod with a namespace and without a network. The kernel looks there for duplicates of its IPv6 addresses when `dad` is given, as it does by default. */
+  async makePod({ dad = false } = {}): Promise<BenchPod> {
     this.made += 1;
     const netnsPath = `${NETNS_FOLDER}/${this.id}-${this.made}`;
     await this.spawner.makeNetns(netnsPath);
+    if (dad)
+      runIn(netnsPath, [
+        "sysctl",
+        "-qw",
+        ...["all", "default"].map((of) => `net.ipv6.conf.${of}.accept_dad=1`),
+      ]);
     return { containerId: randomBytes(32).toString("hex"), netnsPath };
   }
 

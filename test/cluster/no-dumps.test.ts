@@ -30,9 +30,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+/** Asked for, or changed. To nfnetlink the numbers of RTM_NEWLINK and RTM_DELLINK are a batch's begin and end. */
+const [RTM_GETLINK, RTM_SETLINK] = [18, 19];
 /** RTM_GET* of linux/rtnetlink.h. Routes are left out: freeing an IPv6 address, when it has cooled, looks in our own table. */
 const LISTS = new Map([
-  [18, "links"],
+  [RTM_GETLINK, "links"],
   [22, "addresses"],
   [30, "neighbours"],
   [34, "rules"],
@@ -43,9 +45,13 @@ const DUMP = 0x300;
 type Trace = {
   /** That the daemon's main thread has asked the kernel for; the thread for slow work removes links after the answer. */
   readonly lists: readonly string[];
+  /** Types of its messages that ask for a link, or change one. */
+  readonly ofLinks: readonly number[];
   /** Its surveys of the host run programs, which no ADD or DEL does. */
   readonly ranPrograms: boolean;
 };
+
+type Message = { readonly type: number; readonly flags: readonly string[] };
 
 /** What the daemon does while `work` runs. */
 async function trace(work: () => Promise<void>): Promise<Trace> {
@@ -59,19 +65,22 @@ async function trace(work: () => Promise<void>): Promise<Trace> {
   strace.kill("SIGINT");
   await ended;
   const lines = readFileSync(file, "utf8").split("\n");
+  const messages = lines.filter((line) => line.startsWith(`${pid} `)).flatMap(messagesOf);
   return {
-    lists: lines.filter((line) => line.startsWith(`${pid} `)).flatMap(listsOf),
+    lists: messages.filter(isDump).flatMap(({ type }) => LISTS.get(type) ?? []),
+    ofLinks: messages.map(({ type }) => type).filter((type) => type === RTM_GETLINK || type === RTM_SETLINK),
     ranPrograms: lines.some((line) => line.includes(" execve(")),
   };
 }
 
 /** strace shows the header of every message of a call: `{nlmsg_len=40, nlmsg_type=0x12 …, nlmsg_flags=NLM_F_REQUEST|0x300, …}`. */
-function listsOf(line: string): string[] {
+function messagesOf(line: string): Message[] {
   const headers = line.matchAll(/nlmsg_type=(0x[0-9a-f]+)[^,]*, nlmsg_flags=([\w|]+)/g);
-  return [...headers].flatMap(([, type, flags = ""]) => {
-    const what = LISTS.get(Number(type));
-    return what !== undefined && flags.split("|").some((flag) => Number(flag) === DUMP) ? [what] : [];
-  });
+  return [...headers].map(([, type, flags = ""]) => ({ type: Number(type), flags: flags.split("|") }));
+}
+
+function isDump({ flags }: Message): boolean {
+  return flags.some((flag) => Number(flag) === DUMP);
 }
 
 /** An ADD and a DEL of a new sandbox in that namespace, under a link name of its own: the last one's may be going still. */
@@ -108,6 +117,23 @@ it("an ADD and a DEL ask for no list", async () => {
   // a list of neighbours on the path would be asked for in every round
   expect(undisturbed.length).toBeGreaterThanOrEqual(UNDISTURBED);
   expect(undisturbed.flat()).toEqual([]);
+}, 60_000);
+
+it("a DEL changes its link by one message, and asks for none", async () => {
+  const { netnsPath } = field.cluster.vpc.addPlace("del");
+  const seen: string[] = [];
+  for (let number = 0; number < ROUNDS; number += 1) {
+    const name = `del-${number}`;
+    const sandbox = await field.node.runtime.add({
+      ...field.node.runtime.sandbox(name, netnsPath),
+      ifname: name,
+    });
+    const { ofLinks } = await trace(async () => void (await field.node.runtime.del(sandbox)));
+    seen.push(ofLinks.join());
+  }
+  // in the others the daemon looked at links of its own accord meanwhile
+  const alone = seen.filter((types) => types === String(RTM_SETLINK)).length;
+  expect(alone, seen.join(" ")).toBeGreaterThanOrEqual(UNDISTURBED);
 }, 60_000);
 
 it("the trace would show one", async () => {

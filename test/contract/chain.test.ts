@@ -124,6 +124,22 @@ describe("portmap behind us, while no daemon runs", () => {
   });
 });
 
+describe("portmap with nftables behind us, while no daemon runs", () => {
+  it("is told the DEL that was lost then", async () => {
+    const lost = await addWith("lost", {});
+    const { containerId } = lost.rt;
+    // Debian's portmap has iptables only: a rule of the shape that 1.9.1 was seen to write
+    const rule = `tcp dport 18230 dnat to ${lost.ipv4}:${PORT} comment "${containerId}"`;
+    await contract.restart(async () => {
+      contract.field.sh(`nft 'table ip cni_hostport { chain hostports { ${rule}; }; }'`);
+      lose(lost);
+    });
+    const isDone = () => doneInPlace().some((line) => line.containerId === containerId);
+    await vi.waitFor(() => expect(isDone()).toBe(true), WAIT);
+    contract.field.sh("nft delete table ip cni_hostport");
+  });
+});
+
 describe("our list", () => {
   it("has the plugins that are there behind ours, and only versions that all of them know", () => {
     const file = path.join(contract.field.cluster.folder, contract.field.node.name, "net.d", CONFLIST_NAME);

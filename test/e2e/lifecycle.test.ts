@@ -6,81 +6,34 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseMac } from "../../common/ids.ts";
 import type { IpAddress } from "../../common/ip.ts";
 import { openKernel } from "../../common/kernel/real-kernel.ts";
-import { inNetns, tcpAsk, tcpEcho, udpAsk } from "../cloudsim/probe/index.ts";
+import { inNetns, udpAsk } from "../cloudsim/probe/index.ts";
 import { ipBatch, runIn } from "../cloudsim/vpc/commands.ts";
-import { HOSTILE } from "../cloudsim/vpc/index.ts";
-import { Cluster, type ClusterNode, type PodOf, twoZones } from "../cluster/cluster.ts";
-import type { AddedSandbox, PluginRun, Sandbox } from "../cluster/runtime.ts";
+import type { Cluster, ClusterNode, PodOf } from "../cluster/cluster.ts";
+import type { PluginRun, Sandbox } from "../cluster/runtime.ts";
 import { createNetns, type TestNetns } from "../kernel/namespaces.ts";
 import { until } from "../shim/waiting.ts";
 import { Auditor } from "./audit.ts";
-import { Flow } from "./flow.ts";
 import { listHost } from "./host-listing.ts";
+import { LivingNode, SETTINGS } from "./living-node.ts";
 
-const SETTINGS = { "ip-cooldown-period": "1" };
 const COOLDOWN_MS = 1_000;
-const PORT = 8080;
-/** Nobody listens there. */
-const CLOUD_CLOSED = {
-  AWS_ENDPOINT_URL_EC2: "http://127.0.0.1:1",
-  AWS_EC2_METADATA_SERVICE_ENDPOINT: "http://127.0.0.1:1",
-};
 
+let life: LivingNode;
 let cluster: Cluster;
 let node: ClusterNode;
 let auditor: Auditor;
-/** Two pods that live through everything, and talk. */
 let live: PodOf;
 let friend: PodOf;
-let flow: Flow;
-const echoes: Disposable[] = [];
 
 beforeAll(async () => {
-  cluster = await Cluster.build(twoZones(`life${process.pid}`));
-  node = await newNode("node");
-  await node.startDaemon("ready for pods", {}, SETTINGS);
-  auditor = await Auditor.open(cluster, node);
-  live = await node.addPod("live");
-  friend = await node.addPod("friend");
-  for (const address of [live.ipv4, live.ipv6] as IpAddress[])
-    echoes.push(tcpEcho({ netnsPath: live.netnsPath, address, port: PORT, name: "live" }));
-  flow = await Flow.start(friend, live, live.ipv4 as IpAddress);
+  life = await LivingNode.start(`life${process.pid}`);
+  ({ cluster, node, auditor, live, friend } = life);
 });
 
-afterAll(async () => {
-  const lost = await flow.stop();
-  for (const echo of echoes) echo[Symbol.dispose]();
-  await auditor[Symbol.asyncDispose]();
-  await cluster[Symbol.asyncDispose]();
-  expect(lost).toEqual([]);
-});
-
-function newNode(name: string): Promise<ClusterNode> {
-  return cluster.addNode({ name, subnetId: "subnet-a", instanceType: "m5.large", profile: HOSTILE });
-}
-
-/** Only the two that live have addresses, and none cools down. */
-async function onlyTheLiving(): Promise<void> {
-  await auditor.settled(({ page }) => page.cooling.length === 0 && page.leases.length === 2);
-}
-
-/** The pool has what it wants to have free. */
-async function settledWithSpare(): Promise<void> {
-  await auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= 2) ?? false);
-}
-
-function isReached(netnsPath: string): Promise<boolean> {
-  return Promise.all(
-    [live.ipv4, live.ipv6].map((to) => tcpAsk(netnsPath, { to: to as IpAddress, port: PORT })),
-  ).then((replies) => replies.every(({ ok }) => ok));
-}
+afterAll(() => life[Symbol.asyncDispose]());
 
 function many(count: number): TestNetns[] {
   return Array.from({ length: count }, () => createNetns());
-}
-
-function addIn(netns: TestNetns, name = "pod"): Promise<AddedSandbox> {
-  return node.runtime.add(node.runtime.sandbox(name, netns.path));
 }
 
 function errorOf(run: PluginRun): { readonly code: number; readonly msg: string; readonly details: string } {
@@ -102,11 +55,11 @@ describe("a pod that ends without a DEL", () => {
     it(name, async () => {
       for (let round = 0; round < 3; round += 1) {
         const places = many(10);
-        const added = await Promise.all(places.map((netns, index) => addIn(netns, pod(index))));
+        const added = await Promise.all(places.map((netns, index) => life.addIn(netns, pod(index))));
         expect(new Set(added.map(({ ipv4 }) => String(ipv4))).size).toBe(10);
         for (const netns of places) netns.destroy();
       }
-      await onlyTheLiving();
+      await life.onlyTheLiving();
     });
 });
 
@@ -118,11 +71,11 @@ describe("DEL", () => {
   for (const { name, netns } of reused)
     it(`${name} touches nothing there`, async () => {
       using place = createNetns();
-      const dead = await addIn(place, "dead");
+      const dead = await life.addIn(place, "dead");
       const [pod, host] = [listPod(live), runIn(node.place.netnsPath, ["ip", "address", "show", "eth0"])];
       const run = await node.runtime.exec("DEL", dead, { env: { CNI_NETNS: netns() } });
       expect(run).toMatchObject({ exitCode: 0, stdout: "" });
-      await onlyTheLiving();
+      await life.onlyTheLiving();
       expect(listPod(live)).toBe(pod);
       expect(runIn(node.place.netnsPath, ["ip", "address", "show", "eth0"])).toBe(host);
     });
@@ -149,7 +102,7 @@ describe("DEL", () => {
   for (const { name, env, prevResult } of odd)
     it(`${name} frees its own addresses, five times over`, async () => {
       using place = createNetns();
-      const sandbox = await addIn(place, "ends");
+      const sandbox = await life.addIn(place, "ends");
       const config = { cniVersion: "1.0.0", name: "causeway", type: "causeway" };
       const stdin = JSON.stringify(
         prevResult === undefined ? config : { ...config, prevResult: prevResult() },
@@ -164,17 +117,17 @@ describe("DEL", () => {
   it("aws-08: of an old sandbox leaves the new one of the same pod name alone", async () => {
     using first = createNetns();
     using second = createNetns();
-    const [c1, c2] = [await addIn(first, "web-0"), await addIn(second, "web-0")];
+    const [c1, c2] = [await life.addIn(first, "web-0"), await life.addIn(second, "web-0")];
     expect(c1.hostLink).not.toBe(c2.hostLink);
-    expect(await isReached(second.path)).toBe(true);
+    expect(await life.isReached(second.path)).toBe(true);
     await node.runtime.del(c1);
-    expect(await isReached(second.path)).toBe(true);
+    expect(await life.isReached(second.path)).toBe(true);
     await node.runtime.exec("DEL", c1, { env: { CNI_NETNS: "" } });
-    expect(await isReached(second.path)).toBe(true);
+    expect(await life.isReached(second.path)).toBe(true);
     const { page } = await auditor.settled();
     expect(page.leases.map(({ containerId }) => containerId)).toContain(c2.containerId);
     await node.runtime.del(c2);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 
   it("aws-10: and ADD of one attachment at any moment leave nothing once a DEL was last", async () => {
@@ -193,23 +146,23 @@ describe("DEL", () => {
       }
     };
     await Promise.all([lane(), lane(), lane(), lane()]);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 
   it("aws-36: while no daemon runs is done by the next one", async () => {
     const places = many(3);
-    const pods = await Promise.all(places.map((place) => addIn(place)));
+    const pods = await Promise.all(places.map((place) => life.addIn(place)));
     await node.daemon?.stop("SIGKILL");
     for (const pod of pods) await node.runtime.del(pod);
     await node.startDaemon("serving", {}, SETTINGS);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
     for (const place of places) place.destroy();
   });
 });
 
 describe("an ADD whose plugin was killed while it waited for the cloud", () => {
   it("aws-02, oth-41: leaves nothing, with and without a DEL", async () => {
-    const slow = await newNode("slow");
+    const slow = await life.addNode("slow");
     await slow.startDaemon("ready for pods", {}, SETTINGS);
     await using books = await Auditor.open(cluster, slow);
     await books.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= 2) ?? false);
@@ -245,20 +198,20 @@ describe("the socket", () => {
 
   it("refuses a second daemon, which touches nothing", async () => {
     const first = node.daemon;
-    await settledWithSpare();
+    await life.settledWithSpare();
     const before = listHost(node.place.netnsPath);
     const second = node.launchDaemon({}, SETTINGS);
     expect(await second.exited).toMatchObject({ code: 1 });
     node.daemon = first;
     expect(second.logText()).toContain("another causeway daemon serves");
     expect(listHost(node.place.netnsPath)).toEqual(before);
-    expect(await isReached(friend.netnsPath)).toBe(true);
+    expect(await life.isReached(friend.netnsPath)).toBe(true);
   });
 
   it("serves others while clients say nothing", async () => {
     const silent = Array.from({ length: 20 }, () => connect(node.socketPath));
     using place = createNetns();
-    await node.runtime.del(await addIn(place));
+    await node.runtime.del(await life.addIn(place));
     for (const client of silent) client.destroy();
   });
 
@@ -274,7 +227,7 @@ describe("the socket", () => {
       exitCode: 0,
     });
     await node.runtime.del(sandbox);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 });
 
@@ -285,7 +238,7 @@ describe("ADD", () => {
     const { code, msg } = errorOf(await node.runtime.exec("ADD", sandbox));
     expect(code).toBe(4);
     expect(msg).toMatch(/^ADD: CNI_CONTAINERID has 200 characters, at most 1\d\d with .*: "cccc/);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 
   it("aws-49: gives IPv6 at once in a namespace with IPv6 disabled", async () => {
@@ -296,8 +249,8 @@ describe("ADD", () => {
         writeFileSync(`/proc/sys/net/ipv6/conf/${scope}/accept_dad`, "2");
       }
     });
-    const sandbox = await addIn(place);
-    expect(await isReached(place.path)).toBe(true);
+    const sandbox = await life.addIn(place);
+    expect(await life.isReached(place.path)).toBe(true);
     expect(runIn(place.path, ["ip", "-6", "address"])).not.toContain("tentative");
     await node.runtime.del(sandbox);
   });
@@ -305,20 +258,20 @@ describe("ADD", () => {
   it("aws-32, oth-59: gives links an address that udev leaves alone, and holds it against one that does not", async () => {
     await using rewriter = await openKernelAsUdev();
     const places = many(10);
-    const pods = await Promise.all(places.map((place) => addIn(place)));
+    const pods = await Promise.all(places.map((place) => life.addIn(place)));
     for (const { hostLink } of pods) expect(addressAssignType(hostLink)).toBe("3");
     await until("every link was rewritten", () => rewriter.rewritten >= 10, 5_000);
-    for (const place of places) await until("the pod is reached", () => isReached(place.path), 1_000);
+    for (const place of places) await until("the pod is reached", () => life.isReached(place.path), 1_000);
     for (const pod of pods) await node.runtime.del(pod);
     for (const place of places) place.destroy();
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 });
 
 describe("an address", () => {
   it("aws-41: is kept from the next pod while it cools, and its old connections are forgotten", async () => {
     using place = createNetns();
-    const old = await addIn(place, "old");
+    const old = await life.addIn(place, "old");
     const to = old.ipv4 as IpAddress;
     await udpAsk(node.place.netnsPath, { to, port: 9, timeoutMs: 50 });
     const entries = () =>
@@ -328,13 +281,13 @@ describe("an address", () => {
     expect(entries()).not.toEqual([]);
     await node.runtime.del(old);
     const deletedAt = performance.now();
-    const next = await addIn(place, "next");
+    const next = await life.addIn(place, "next");
     expect(String(next.ipv4)).not.toBe(String(to));
     await auditor.settled(({ page }) => !page.cooling.includes(to.toString()));
     expect(performance.now() - deletedAt).toBeGreaterThan(COOLDOWN_MS - 100);
     expect(entries()).toEqual([]);
     await node.runtime.del(next);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 
   it("aws-33: that a host link got while no daemon ran is taken off before it is given", async () => {
@@ -347,7 +300,7 @@ describe("an address", () => {
     ipBatch(node.place.netnsPath, [`address add ${free} dev lo`]);
     await node.startDaemon("serving", {}, SETTINGS);
     expect(runIn(node.place.netnsPath, ["ip", "address", "show", "lo"])).not.toContain(free?.slice(0, -3));
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 });
 
@@ -357,13 +310,13 @@ describe("the nft table, deleted while no daemon runs,", () => {
     runIn(node.place.netnsPath, ["nft", "delete table inet causeway"]);
     await node.startDaemon("ready for pods", {}, SETTINGS);
     const places = many(6);
-    const pods = await Promise.all(places.map((place) => addIn(place)));
+    const pods = await Promise.all(places.map((place) => life.addIn(place)));
     const { page } = await auditor.settled();
     expect(page.leases).toHaveLength(8);
-    expect(await isReached(friend.netnsPath)).toBe(true);
+    expect(await life.isReached(friend.netnsPath)).toBe(true);
     for (const pod of pods) await node.runtime.del(pod);
     for (const place of places) place.destroy();
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 });
 
@@ -385,7 +338,7 @@ describe("a link's alias", () => {
     await auditor.settled();
     expect(aliasOf("cw0123456789ab")).toBe("note");
     ipBatch(netns, ["link delete cw0123456789ab"]);
-    await onlyTheLiving();
+    await life.onlyTheLiving();
   });
 });
 
@@ -400,50 +353,10 @@ describe("a stop", () => {
     await node.startDaemon("serving", {}, SETTINGS);
     const runs = await Promise.all(calls);
     expect(runs.map(({ exitCode, stdout }) => (exitCode === 0 ? "" : stdout))).toEqual(runs.map(() => ""));
-    for (const place of places) expect(await isReached(place.path), node.daemon?.logText()).toBe(true);
+    for (const place of places) expect(await life.isReached(place.path), node.daemon?.logText()).toBe(true);
     for (const sandbox of sandboxes) await node.runtime.del(sandbox);
     for (const place of places) place.destroy();
-    await onlyTheLiving();
-  });
-});
-
-describe("the cloud away", () => {
-  const cases = [
-    { name: "refusing", environment: CLOUD_CLOSED, isHanging: false },
-    { name: "hanging", environment: {}, isHanging: true },
-  ];
-  for (const { name, environment, isHanging } of cases)
-    it(`and ${name} at a start changes nothing for pods: DEL works, ADD from held addresses too`, async () => {
-      await settledWithSpare();
-      await node.daemon?.stop("SIGKILL");
-      if (isHanging) {
-        cluster.ec2.faults.hang("*", 10_000);
-        cluster.ec2.imds(node.instance).faults.hang(/./, 10_000);
-      }
-      await node.startDaemon("serving", environment, SETTINGS);
-      using place = createNetns();
-      const { durationMs, ...pod } = await node.runtime.add(node.runtime.sandbox("held", place.path));
-      expect(durationMs).toBeLessThan(2_000);
-      expect(await isReached(place.path)).toBe(true);
-      await node.runtime.del(pod);
-      cluster.ec2.faults.clear();
-      cluster.ec2.imds(node.instance).faults.clear();
-      await node.daemon?.stop("SIGKILL");
-      await node.startDaemon("ready for pods", {}, SETTINGS);
-      await onlyTheLiving();
-    });
-
-  it("at the very first start makes an ADD wait, then fail with the reason", async () => {
-    const fresh = await newNode("fresh");
-    await fresh.startDaemon("serving", { ...CLOUD_CLOSED, CAUSEWAY_ADD_WAIT_MS: "1500" });
-    using place = createNetns();
-    const run = await fresh.runtime.exec("ADD", fresh.runtime.sandbox("early", place.path));
-    expect(run.durationMs).toBeGreaterThan(1_400);
-    expect(errorOf(run)).toMatchObject({
-      code: 11,
-      msg: expect.stringContaining("no address for this pod: "),
-    });
-    await fresh.daemon?.stop();
+    await life.onlyTheLiving();
   });
 });
 

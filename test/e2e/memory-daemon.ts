@@ -8,9 +8,11 @@ import type { FaultPoints } from "../../common/fault-points.ts";
 import { type Attachment, type ContainerId, DEFAULT_POOL } from "../../common/ids.ts";
 import { Cidr } from "../../common/ip.ts";
 import { MemoryKernel } from "../../common/kernel/memory/kernel.ts";
+import type { Adoption } from "../../ipamd/adopt.ts";
 import type { Journal } from "../../ipamd/journal.ts";
 import type { LeaseBook } from "../../ipamd/lease-book.ts";
 import type { Pool } from "../../ipamd/pool.ts";
+import type { Uplinks } from "../../ipamd/uplinks.ts";
 import { testTable } from "../conformance/nft-table.ts";
 import { poolParts } from "../pool-parts.ts";
 
@@ -24,16 +26,18 @@ export type MemoryDaemon = {
   readonly journal: Journal;
   readonly book: LeaseBook;
   readonly pool: Pool;
+  readonly uplinks: Uplinks;
+  readonly adoption: Adoption;
 };
 
 /** Every write reaches `points`. */
-export async function memoryDaemon(points: FaultPoints): Promise<MemoryDaemon> {
+export async function memoryDaemon(points: FaultPoints, held = units): Promise<MemoryDaemon> {
   const kernel = new MemoryKernel();
   await kernel.nft.load(testTable);
   kernel.createNetns(NETNS);
-  const { journal, pool, book, log } = poolParts({ kernel, clock: systemClock, families: [4, 6], points });
-  pool.addUplink(1, DEFAULT_POOL);
-  for (const unit of units) pool.hold(1, unit);
+  const { log, ...parts } = poolParts({ kernel, clock: systemClock, families: [4, 6], points });
+  parts.pool.addUplink(1, DEFAULT_POOL);
+  for (const unit of held) parts.pool.hold(1, unit);
   const desk = new AttachmentDesk(systemClock, log);
   const dyingLinks = new DyingLinks({
     removeGroup: async () => {
@@ -46,6 +50,6 @@ export async function memoryDaemon(points: FaultPoints): Promise<MemoryDaemon> {
     stopping: new AbortController().signal,
   });
   const dropOlderDels = async () => undefined;
-  const deps = { kernel, points, ipam: book, desk, dyingLinks, dropOlderDels, bornAt: 0 };
-  return { deps, kernel, journal, book, pool };
+  const deps = { kernel, points, ipam: parts.book, desk, dyingLinks, dropOlderDels, bornAt: 0 };
+  return { deps, kernel, ...parts };
 }

@@ -14,6 +14,8 @@ const FULL = process.env.CAUSEWAY_TEST_FULL === "1";
 const SKEW_ROUNDS = 500;
 const STOPPED_MS = FULL ? 60_000 : 12_000;
 const CALLS_PER_SECOND = FULL ? 50 : 25;
+/** Sandboxes of those calls that are not ended: fewer than the node has addresses. */
+const KEPT = 12;
 /** DESIGN: the plugin's own, and what a busy machine may add to see a process end. */
 const ENDS_BY_MS = { ADD: 90_000 + 3_000, DEL: 5_000 + 3_000 } as const;
 const BOOKS_DEADLINE_MS = 30_000;
@@ -54,6 +56,14 @@ async function expectLeases(sandboxes: readonly Sandbox[]): Promise<void> {
     BOOKS_DEADLINE_MS,
   );
   expect(page.leases.map(({ containerId }) => containerId).sort()).toEqual(wanted);
+}
+
+/** True when it has done what it was asked to; one that has not says that it may be asked again. */
+async function hasDoneInTime(command: keyof typeof ENDS_BY_MS, run: Promise<PluginRun>): Promise<boolean> {
+  const { durationMs, exitCode, stdout } = await run;
+  expect(durationMs).toBeLessThan(ENDS_BY_MS[command]);
+  if (exitCode !== 0) expect(JSON.parse(stdout)).toMatchObject({ code: 11 });
+  return exitCode === 0;
 }
 
 /** A generator that gives the same numbers in every run: 0 to below 1. */
@@ -131,31 +141,28 @@ it("a DEL that comes when its pod's address is another pod's by now ends nothing
 it(`a daemon stopped for ${STOPPED_MS / 1000} s under ${CALLS_PER_SECOND} calls a second`, async () => {
   const { netnsPath } = cluster.vpc.addPlace("stopped");
   const next = numbers(7);
-  const runs: { readonly command: "ADD" | "DEL"; readonly run: Promise<PluginRun> }[] = [];
+  const adds: Promise<PluginRun>[] = [];
+  const dels: { readonly sandbox: Sandbox; readonly run: Promise<PluginRun> }[] = [];
   const kept: { readonly sandbox: Sandbox; readonly run: Promise<PluginRun> }[] = [];
-  const call = (command: "ADD" | "DEL", sandbox: Sandbox) => {
-    const run = node.runtime.exec(command, sandbox);
-    runs.push({ command, run });
-    return run;
-  };
   node.daemon?.kill("SIGSTOP");
-  const calls = (STOPPED_MS / 1000) * CALLS_PER_SECOND;
-  for (let made = 0; made < calls; made += 2) {
+  const pairs = ((STOPPED_MS / 1000) * CALLS_PER_SECOND) / 2;
+  for (let pair = 0; pair < pairs; pair += 1) {
     const sandbox = newSandbox(netnsPath);
-    const run = call("ADD", sandbox);
+    const run = node.runtime.exec("ADD", sandbox);
+    adds.push(run);
     // a few stay; the others end while their ADD waits, or before it began
-    if (made % 50 === 0) kept.push({ sandbox, run });
-    else setTimeout(() => void call("DEL", sandbox), next() * 2_000);
+    if (pair % Math.ceil(pairs / KEPT) === 0) kept.push({ sandbox, run });
+    else setTimeout(() => dels.push({ sandbox, run: node.runtime.exec("DEL", sandbox) }), next() * 2_000);
     await delay((2 * 1000) / CALLS_PER_SECOND);
   }
   node.daemon?.kill("SIGCONT");
+  // until the last DEL has begun
   await delay(2_000);
-  for (const { command, run } of runs) {
-    const { durationMs, exitCode, stdout } = await run;
-    expect(durationMs).toBeLessThan(ENDS_BY_MS[command]);
-    if (exitCode !== 0) expect(JSON.parse(stdout)).toMatchObject({ code: 11 });
-  }
-  const added = [];
+  // where the queue was full: as a runtime, which asks again
+  for (const { sandbox, run } of dels)
+    if (!(await hasDoneInTime("DEL", run))) await node.runtime.del(sandbox);
+  for (const run of adds) await hasDoneInTime("ADD", run);
+  const added: Sandbox[] = [];
   for (const { sandbox, run } of kept) if ((await run).exitCode === 0) added.push(sandbox);
   expect(added.length).toBeGreaterThan(0);
   await expectLeases(added);

@@ -55,10 +55,10 @@ function children(folder: string): string[] {
     .map(({ name }) => name);
 }
 
-/** From the leaves. A group whose processes have not ended in time stays, for a later run. */
+/** From the leaves. Its runtime may be removing it as well. A group whose processes have not ended in time stays, for a later run. */
 function endTree(folder: string): void {
   if (!isThere(folder)) return;
-  for (const name of children(folder)) endTree(path.join(folder, name));
+  for (const name of unlessGone(() => children(folder), [])) endTree(path.join(folder, name));
   const end = performance.now() + REMOVAL_MS;
   while (isThere(folder)) {
     killAll(path.join(folder, "cgroup.procs"));
@@ -72,7 +72,7 @@ function endTree(folder: string): void {
 
 /** One that has ended meanwhile is no matter. A process of another PID namespace reads as 0, which would be ourselves. */
 function killAll(file: string): void {
-  for (const pid of readFileSync(file, "utf8")
+  for (const pid of unlessGone(() => readFileSync(file, "utf8"), "")
     .split("\n")
     .map(Number)
     .filter((number) => number > 0)) {
@@ -81,6 +81,16 @@ function killAll(file: string): void {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
+  }
+}
+
+/** A group that goes between two calls is no file (ENOENT), or one without a device behind it. */
+function unlessGone<T>(read: () => T, gone: T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) return gone;
+    throw error;
   }
 }
 

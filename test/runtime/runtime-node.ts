@@ -25,6 +25,8 @@ export type RunningPod = {
   readonly addresses: readonly IpAddress[];
 };
 
+type RunOptions = { readonly uid?: string; readonly deadlineMs?: number };
+
 export class RuntimeNode implements AsyncDisposable {
   readonly node: ClusterNode;
   readonly containerd: Containerd;
@@ -85,11 +87,11 @@ export class RuntimeNode implements AsyncDisposable {
     await until("the runtime's network is ready", isReady, 5_000);
   }
 
-  /** A new sandbox; rejects with the runtime's words. The same name gives another sandbox of that pod. */
-  async run(name: string, deadlineMs?: number): Promise<RunningPod> {
+  /** A new sandbox; rejects with the runtime's words. The same name gives another sandbox of that pod, or with another uid of its successor. */
+  async run(name: string, { uid = `uid-${name}`, deadlineMs }: RunOptions = {}): Promise<RunningPod> {
     const { cri, cgroupParent } = this.containerd;
     this.started += 1;
-    const id = await cri.run({ name, uid: `uid-${name}`, attempt: this.started, cgroupParent }, deadlineMs);
+    const id = await cri.run({ name, uid, attempt: this.started, cgroupParent }, deadlineMs);
     const { netnsPath, addresses } = await cri.status(id);
     return { name, id, netnsPath, addresses };
   }

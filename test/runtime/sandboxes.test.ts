@@ -35,6 +35,34 @@ describe.each(EDITIONS)("$name", (edition) => {
     await world.expectExactly([]);
   });
 
+  const successors = [
+    {
+      name: "aws-08: another attempt of a pod keeps its network when the sandbox before it is stopped late",
+      uid: "uid-web-0",
+    },
+    {
+      name: "aws-08: a new pod keeps its network when the sandbox of an old one of its name is stopped late",
+      uid: "uid-web-0-again",
+    },
+  ];
+  for (const { name, uid } of successors)
+    it(name, async () => {
+      const { cri } = world.containerd;
+      const [old, other] = await world.runAll(["web-0", "other"]);
+      const next = await world.run("web-0", { uid });
+      await world.expectExactly([old, other, next] as RunningPod[]);
+      await world.expectTalk([old, other, next] as RunningPod[]);
+      for (const end of [() => cri.stop(old?.id ?? ""), () => cri.remove(old?.id ?? "")]) {
+        await end();
+        await end();
+        expect(await cri.status(next.id)).toMatchObject({ isReady: true, addresses: next.addresses });
+        await world.expectTalk([other, next] as RunningPod[]);
+      }
+      await world.expectExactly([other, next] as RunningPod[]);
+      await world.endAll([other, next] as RunningPod[]);
+      await world.expectExactly([]);
+    });
+
   const failures = [
     { name: "leaves nothing when a plugin after ours fails", failsDel: false },
     {
@@ -63,7 +91,9 @@ describe.each(EDITIONS)("$name", (edition) => {
     world.faults.delay("*", SLOW_MS, SLOW_MS);
     // more than what is free without the cloud
     const count = (await world.freeAddresses()) + 6;
-    const tries = Array.from({ length: count }, (_, index) => world.run(`slow-${index}`, GIVEN_UP_MS));
+    const tries = Array.from({ length: count }, (_, index) =>
+      world.run(`slow-${index}`, { deadlineMs: GIVEN_UP_MS }),
+    );
     const outcomes = await Promise.allSettled(tries);
     world.faults.clear();
     const pods = outcomes.filter((outcome) => outcome.status === "fulfilled").map(({ value }) => value);

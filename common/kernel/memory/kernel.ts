@@ -112,6 +112,11 @@ export class MemoryKernel implements Kernel {
     });
   }
 
+  /** Tells watchers that the kernel has forgotten a neighbour that it had found itself, which are not part of this fake. */
+  forgetNeighbour(linkIndex: number, address: IpAddress): void {
+    this.asOther(() => this.report({ kind: "neighbour", change: "gone", neighbour: { linkIndex, address } }));
+  }
+
   /** The host's links, addresses, neighbours, routes and rules as `ip` lines, then nft elements. */
   print(): string[] {
     return [...printNamespace(this.hostNamespace), ...this.nft.print()];
