@@ -27,6 +27,9 @@ const COALESCE_MS = { step: 50, max: 200 } as const;
 const ARRIVING_EVERY_MS = 250;
 /** And how often the cloud is asked what has become of it. */
 const ARRIVING_DESCRIBE_EVERY_MS = 15_000;
+/** Growth within this time counts as one that goes on. */
+const AHEAD_MS = 60_000;
+const AHEAD_MAX = 8;
 /** A new node's first pods come within this time, or are not coming soon. */
 const FRESH_MS = 30_000;
 /** While something may have to be given back. */
@@ -74,6 +77,8 @@ export class Reconciler {
   private failures = 0;
   private isGlancing = false;
   private readonly bornAt: number;
+  /** When the cloud was asked for more, lately. */
+  private readonly grewAt: number[] = [];
   private readonly first = Promise.withResolvers<void>();
 
   constructor(deps: ReconcilerDeps) {
@@ -182,7 +187,9 @@ export class Reconciler {
       key: DEFAULT_POOL,
       families: this.deps.families,
       pending: this.deps.pending(),
-      isFresh: this.deps.knowsPods() && clock.now() - this.bornAt < FRESH_MS,
+      ahead: this.ahead(),
+      isAnnounced: this.deps.knowsPods(),
+      isFresh: clock.now() - this.bornAt < FRESH_MS,
       maxPods: this.deps.maxPods(),
       settings: { ...settings, releaseAfterMs: settings.releaseAfterMs * this.patience },
       shelves: this.shelves(),
@@ -194,6 +201,7 @@ export class Reconciler {
     });
     this.lastPlan = made;
     this.deps.planned(made);
+    if (made.actions.some(({ kind }) => kind === "assign" || kind === "create")) this.grewAt.push(clock.now());
     for (const action of made.actions) this.begin(action, signal);
     return this.pauseMs(made);
   }
@@ -262,6 +270,13 @@ export class Reconciler {
       const facts = units.map((fact) => ({ ...fact, idleMs: idle.get(fact.unit.toString()) ?? 0 }));
       return [{ slot, interfaceId, units: facts, releasing, idleMs: idle.get(`uplink ${slot}`) ?? 0 }];
     });
+  }
+
+  /** Pods that come one by one bring a call each: the more calls have just followed each other, the more the next one asks for. */
+  private ahead(): number {
+    const now = this.deps.clock.now();
+    while (this.grewAt.length > 0 && now - (this.grewAt[0] ?? now) > AHEAD_MS) this.grewAt.shift();
+    return Math.min(AHEAD_MAX, 2 ** this.grewAt.length - 1);
   }
 
   private begin(action: Action, signal: AbortSignal): void {

@@ -17,7 +17,7 @@ describe("growth", () => {
   });
 
   it("has addresses for bound pods before they ask", async () => {
-    await using node = await nodeOf();
+    await using node = await nodeOf({ settings: SINGLES });
     node.pending = 5;
     node.reconciler.kick();
     await node.pass(300);
@@ -124,7 +124,7 @@ describe("what the cloud refuses", () => {
   });
 
   it("a lost reply is not repeated blindly: the cloud is asked first", async () => {
-    await using node = await nodeOf();
+    await using node = await nodeOf({ settings: SINGLES });
     const before = node.calls("describe");
     node.cloud.failNext("assign", { code: "unavailable", when: "after" });
     node.pending = 4;

@@ -50,8 +50,12 @@ export type PlanInput = {
   readonly families: readonly Family[];
   /** Pods that are bound to this node or ask for an address, and have none. */
   readonly pending: number;
-  /** The node has just begun and knows its pods: the first of them bring the spare with them, in one call. */
+  /** Pods are known before they ask. */
+  readonly isAnnounced: boolean;
+  /** The node has just begun: where pods are announced, the first of them bring the spare with them, in one call. */
   readonly isFresh: boolean;
+  /** Pods to ask for beyond what is short, whenever something is: where one call has just followed another, the next would follow soon. */
+  readonly ahead: number;
   /** Pods that kubelet accepts; undefined while nobody has told. */
   readonly maxPods: number | undefined;
   readonly settings: PoolSettings;

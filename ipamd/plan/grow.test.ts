@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { InterfaceId, SubnetId } from "../../common/ids.ts";
 import type { Action } from "./facts.ts";
-import { M5_LARGE, type Node, planOf, singles } from "./testing.ts";
+import { block, M5_LARGE, type Node, planOf, singles } from "./testing.ts";
 
 const four = (prefixLength: number, count: number) => ({ family: 4, prefixLength, count }) as const;
 const six = (prefixLength: number, count: number) => ({ family: 6, prefixLength, count }) as const;
@@ -25,7 +25,7 @@ describe("a shortage", () => {
   });
 
   it("is asked for in one call on the interface that has room", () => {
-    expect(actionsOf({ pending: 3 })).toEqual([assign(1, four(32, 5))]);
+    expect(actionsOf({ pending: 1 })).toEqual([assign(1, four(32, 3))]);
   });
 
   it("fills one interface, and has the rest created with the next, at the same time", () => {
@@ -54,9 +54,20 @@ describe("a shortage", () => {
     ]);
   });
 
+  it("is asked for with some more where calls follow each other, up to the pods that kubelet accepts", () => {
+    const cooling = [{ unit: "10.0.1.1/32", cooling: 1 }];
+    const settings = { unit: "single" } as const;
+    const node = { settings, nics: [{ units: cooling }], pending: 1, ahead: 3 };
+    expect(actionsOf(node)).toEqual([assign(1, four(32, 6))]);
+    expect(actionsOf({ ...node, maxPods: 4 })).toEqual([assign(1, four(32, 4))]);
+    expect(actionsOf({ ...node, nics: [{ units: [...cooling, ...singles(2, 3)] }] })).toEqual([]);
+    // a node that fills up is told of all its pods
+    expect(actionsOf({ ...node, nics: [{ units: [] }] })).toEqual([assign(1, four(32, 3))]);
+  });
+
   it("is none on a node that has just begun and has no pods yet", () => {
-    expect(planOf({ isFresh: true })).toMatchObject({ actions: [], count: { target: 0 } });
-    expect(actionsOf({ isFresh: true, pending: 1 })).toEqual([assign(1, four(32, 3))]);
+    expect(planOf({ isAnnounced: true, isFresh: true })).toMatchObject({ actions: [], count: { target: 0 } });
+    expect(actionsOf({ isAnnounced: true, isFresh: true, pending: 1 })).toEqual([assign(1, four(32, 3))]);
   });
 
   it("counts an interface on its way with the room that it will have", () => {
@@ -109,24 +120,36 @@ describe("a shortage", () => {
 });
 
 describe("address-unit", () => {
+  const roomy = { ...M5_LARGE, unitsPerInterface: { 4: 29, 6: 29 } };
+
   it("auto takes single addresses while they fit", () => {
-    expect(actionsOf({ pending: 7 })).toEqual([assign(1, four(32, 9))]);
+    expect(actionsOf({ capabilities: roomy, pending: 27 })).toEqual([assign(1, four(32, 29))]);
   });
 
   it("auto takes blocks, and single addresses for the rest, where single ones would need another interface", () => {
-    expect(actionsOf({ pending: 20 })).toEqual([assign(1, four(28, 1), four(32, 6))]);
+    expect(actionsOf({ capabilities: roomy, pending: 40 })).toEqual([assign(1, four(28, 2), four(32, 10))]);
   });
 
   it("auto rounds up to a block when that wastes no more than the spare", () => {
-    expect(actionsOf({ pending: 28 })).toEqual([assign(1, four(28, 2))]);
+    expect(actionsOf({ capabilities: roomy, pending: 44 })).toEqual([assign(1, four(28, 3))]);
   });
 
-  it("auto takes whole blocks rather than another interface", () => {
-    expect(actionsOf({ pending: 40 })).toEqual([assign(1, four(28, 3))]);
+  it("auto takes another interface rather than waste a block", () => {
+    const nics = [{ units: [block(1, 0, 16), ...singles(1, 8, 8)] }];
+    expect(actionsOf({ nics, pending: 1 })).toEqual([create([four(32, 3)])]);
   });
 
-  it("a cold m5.large has addresses for 100 pods by one call", () => {
-    expect(actionsOf({ pending: 100 })).toEqual([assign(1, four(28, 7))]);
+  it("auto begins with a block where an interface has room for fewer single addresses than a block has", () => {
+    expect(actionsOf({ pending: 1 })).toEqual([assign(1, four(32, 3))]);
+    expect(actionsOf({ pending: 4 })).toEqual([assign(1, four(28, 1))]);
+    expect(actionsOf({ pending: 20 })).toEqual([assign(1, four(28, 1), four(32, 6))]);
+    expect(actionsOf({ pending: 30 })).toEqual([assign(1, four(28, 2))]);
+    const nics = [{ units: [block(1, 0, 16)] }];
+    expect(actionsOf({ nics, pending: 4 })).toEqual([assign(1, four(32, 6))]);
+  });
+
+  it("a cold m5.large has blocks for 100 pods by one call", () => {
+    expect(actionsOf({ settings: { unit: "block" }, pending: 100 })).toEqual([assign(1, four(28, 7))]);
   });
 
   it("a cold m5.4xlarge has single addresses for 100 pods by one call, and three interfaces created", () => {

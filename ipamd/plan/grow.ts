@@ -112,6 +112,12 @@ function roomBehindWrites(input: PlanInput): number {
   );
 }
 
+/** A block carries more than all single addresses of an interface. */
+function isSmall(input: PlanInput): boolean {
+  const length = blockLengthOf(input, 4);
+  return length !== undefined && input.capabilities.unitsPerInterface[4] < blockSize(length);
+}
+
 /** Addresses of the largest unit that may be asked for. */
 function sizeOf(input: PlanInput, family: Family): number {
   const length = input.settings.unit === "single" ? undefined : blockLengthOf(input, family);
@@ -125,7 +131,8 @@ function fill(input: PlanInput, carrier: CloudInterface, shelf: Shelf, short: nu
   if (kinds === undefined) return { requests: [], gained: 0 };
   const free = input.families.map((family) => freeOf(shelf, family));
   const room = input.families.map((family) => roomOn(input, carrier, shelf, family));
-  return choose(input, { free, room, kinds, short });
+  const hasBlock = shelf.units.some(({ unit }) => unit.family === 4 && !unit.isSingle);
+  return choose(input, { free, room, kinds, short, hasBlock });
 }
 
 /** Units of every family for so many pods more on one interface, that has so many free addresses and so much room by family. */
@@ -136,6 +143,7 @@ function choose(
     readonly room: readonly number[];
     readonly kinds: Want["kinds"];
     readonly short: number;
+    readonly hasBlock: boolean;
   },
 ): { readonly requests: readonly UnitRequest[]; readonly gained: number } {
   const now = Math.min(...have.free);
@@ -148,6 +156,7 @@ function choose(
         kinds: have.kinds,
         blockLength: blockLengthOf(input, family),
         waste: input.settings.spare,
+        isCramped: !have.hasBlock && isSmall(input),
       }),
     );
   const reached = (choices: ReturnType<typeof choicesFor>) =>
@@ -195,7 +204,8 @@ function creation(input: PlanInput, cardIndex: number, short: number): { action:
   const wantsBlocks = settings.unit !== "single" && !obstacles.noBlocks;
   const kinds = !wantsBlocks ? "single" : settings.unit === "block" ? "block" : "both";
   const room = families.map((family) => capabilities.unitsPerInterface[family]);
-  const { requests, gained } = choose(input, { free: families.map(() => 0), room, kinds, short });
+  const free = families.map(() => 0);
+  const { requests, gained } = choose(input, { free, room, kinds, short, hasBlock: false });
   const hasBlocks = requests.some(({ family, prefixLength }) => family === 4 && prefixLength < 32);
   const avoid = new Set([...obstacles.fullSubnets, ...(hasBlocks ? obstacles.blocklessSubnets : [])]);
   const action: Action = {

@@ -16,7 +16,8 @@ export function plan(input: PlanInput): Plan {
     return { actions: [], count, limit };
   }
   const held = count.leased + count.cooling + count.free;
-  const growth = grow(input, count.target - held - count.coming);
+  const short = count.target - held - count.coming;
+  const growth = grow(input, short > 0 ? short + aheadOf(input, count) : 0);
   const isGrowing = growth.actions.length > 0 || count.coming > 0;
   const again = unfinishedReleases(input);
   const busy = new Set(again.map((action) => (action.kind === "create" ? undefined : action.interfaceId)));
@@ -28,17 +29,23 @@ export function plan(input: PlanInput): Plan {
   return { actions, count, ...(growth.limit !== undefined && { limit: growth.limit }) };
 }
 
+/** Only where pods are being replaced: a node that fills up is told of all of them. Not beyond the pods that kubelet accepts. */
+function aheadOf({ ahead, maxPods }: PlanInput, { target, cooling }: PoolCount): number {
+  if (cooling === 0) return 0;
+  return maxPods === undefined ? ahead : Math.max(0, Math.min(ahead, maxPods + cooling - target));
+}
+
 function countOf(input: PlanInput): PoolCount {
-  const { shelves, families, pending, maxPods, settings, capabilities } = input;
+  const { shelves, families, pending, maxPods, isAnnounced, settings, capabilities } = input;
   const leased = podsUsing(shelves, families, "leased");
   const cooling = podsUsing(shelves, families, "cooling");
   const block = blockSize(blockLengthOf(input, 4) ?? 32);
   const each = settings.unit === "block" ? block : 1;
   const sizes = { block, interface: capabilities.unitsPerInterface[families[0] ?? 4] * each };
-  const isUntouched = input.isFresh && leased + cooling + pending === 0;
+  const isUntouched = isAnnounced && input.isFresh && leased + cooling + pending === 0;
   const target = isUntouched
     ? { total: 0, spare: 0 }
-    : targetOf({ leased, cooling, pending, maxPods }, settings, sizes);
+    : targetOf({ leased, cooling, pending, maxPods, isAnnounced }, settings, sizes);
   return {
     leased,
     cooling,

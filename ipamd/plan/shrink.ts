@@ -10,7 +10,7 @@ import type { Action, PlanInput, Shelf, UnitFact } from "./facts.ts";
 
 /** Few addresses too many are kept longer: giving them back would save little, and cost a call. */
 const FEW = 4;
-const FEW_PATIENCE = 5;
+const FEW_PATIENCE = 15;
 /** An interface takes longest to get again. */
 const INTERFACE_PATIENCE = 5;
 

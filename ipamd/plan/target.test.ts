@@ -5,7 +5,7 @@ import { type Need, targetOf } from "./target.ts";
 const SIZES = { block: 16, interface: 9 };
 
 function totalOf(need: Partial<Need>, settings: Partial<PoolSettings> = {}): number {
-  const whole = { leased: 0, cooling: 0, pending: 0, maxPods: undefined, ...need };
+  const whole = { leased: 0, cooling: 0, pending: 0, maxPods: undefined, isAnnounced: false, ...need };
   return targetOf(whole, { ...DEFAULT_POOL_SETTINGS, ...settings }, SIZES).total;
 }
 
@@ -38,6 +38,12 @@ describe("targetOf()", () => {
     ],
   ] as const)("honours %s", (_, settings, need, total) => {
     expect(totalOf(need, settings)).toBe(total);
+  });
+
+  it("has what cools down as its spare where pods are announced, but never for a pod that comes", () => {
+    expect(totalOf({ leased: 5, cooling: 1, isAnnounced: true })).toBe(7);
+    expect(totalOf({ leased: 5, cooling: 3, pending: 1, isAnnounced: true })).toBe(9);
+    expect(totalOf({ leased: 5, cooling: 3, isAnnounced: true }, { warmIpTarget: 2 })).toBe(10);
   });
 
   it("holds no more than the pods that kubelet accepts and what cools down, but never less than is used", () => {

@@ -9,6 +9,8 @@ export type Need = {
   readonly cooling: number;
   readonly pending: number;
   readonly maxPods: number | undefined;
+  /** Pods are known before they ask: what cools down will be free again before somebody comes unannounced. */
+  readonly isAnnounced: boolean;
 };
 
 /** What one unit, and one whole interface, brings: for the targets that count those. */
@@ -18,7 +20,7 @@ export type Target = { readonly total: number; readonly spare: number };
 
 export function targetOf(need: Need, settings: PoolSettings, sizes: Sizes): Target {
   const used = need.leased + need.cooling + need.pending;
-  const wanted = Math.max(used + warm(settings, sizes), settings.minimumIpTarget ?? 0);
+  const wanted = Math.max(used + warm(need, settings, sizes), settings.minimumIpTarget ?? 0);
   // more pods than kubelet accepts cannot come, whatever the spare; those that are there count in any case
   const limit = need.maxPods === undefined ? wanted : Math.max(used, need.maxPods + need.cooling);
   const total = Math.min(wanted, limit);
@@ -26,10 +28,10 @@ export function targetOf(need: Need, settings: PoolSettings, sizes: Sizes): Targ
 }
 
 /** Free addresses beyond the used ones. */
-function warm(settings: PoolSettings, sizes: Sizes): number {
+function warm({ cooling, isAnnounced }: Need, settings: PoolSettings, sizes: Sizes): number {
   const { warmIpTarget, minimumIpTarget, warmPrefixTarget, warmEniTarget, unit, spare } = settings;
   if (warmIpTarget !== undefined || minimumIpTarget !== undefined) return warmIpTarget ?? 0;
   if (warmPrefixTarget !== undefined && unit === "block") return warmPrefixTarget * sizes.block;
   if (warmEniTarget !== undefined) return warmEniTarget * sizes.interface;
-  return spare;
+  return isAnnounced ? Math.max(0, spare - cooling) : spare;
 }

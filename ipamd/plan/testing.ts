@@ -51,7 +51,12 @@ export type Node = {
   readonly pending?: number;
   readonly settings?: Partial<PoolSettings>;
   readonly obstacles?: Partial<Obstacles>;
-} & Partial<Pick<PlanInput, "families" | "isFresh" | "maxPods" | "capabilities" | "running" | "lost">>;
+} & Partial<
+  Pick<
+    PlanInput,
+    "families" | "ahead" | "isAnnounced" | "isFresh" | "maxPods" | "capabilities" | "running" | "lost"
+  >
+>;
 
 export function inputOf({
   nics = [{ units: [] }],
@@ -64,6 +69,8 @@ export function inputOf({
     key: DEFAULT_POOL,
     families: [4],
     pending,
+    ahead: 0,
+    isAnnounced: false,
     isFresh: false,
     maxPods: undefined,
     settings: { ...DEFAULT_POOL_SETTINGS, ...settings },

@@ -18,11 +18,15 @@ export type Want = {
   readonly blockLength: number | undefined;
   /** Addresses that blocks may bring beyond what is short. */
   readonly waste: number;
+  /** The interface has room for fewer single addresses than a block has, and no block yet: single ones first would leave no room for what comes. */
+  readonly isCramped: boolean;
 };
 
 export type Choice = { readonly requests: readonly UnitRequest[]; readonly gained: number };
 
 const BITS: Readonly<Record<Family, number>> = { 4: 32, 6: 128 };
+/** Fewer than these may well be all that a small node ever has. */
+const CRAMPED_MIN = 4;
 const NOTHING: Choice = { requests: [], gained: 0 };
 
 export function chooseUnits(want: Want): Choice {
@@ -34,11 +38,29 @@ export function chooseUnits(want: Want): Choice {
   const whole = Math.ceil(want.short / blockSize(blockLength));
   if (kinds === "block") return blocks(want, whole, blockLength);
   const alone = singles(want, want.short);
+  if (want.isCramped && want.short >= CRAMPED_MIN) return withOneBlock(want, blockLength);
   if (alone.gained >= want.short) return alone;
   const mixed = mixture(want, blockLength);
   if (mixed.gained >= want.short) return mixed;
-  // not even so: another interface would cost more calls than a block wastes addresses
-  return blocks(want, whole, blockLength);
+  return mixed.gained >= alone.gained ? mixed : alone;
+}
+
+/** One block, and single addresses for the rest while they fit. */
+function withOneBlock(want: Want, blockLength: number): Choice {
+  const left = { ...want, isCramped: false, room: want.room - 1, short: want.short - blockSize(blockLength) };
+  const one = blocks(want, 1, blockLength);
+  const others = chooseUnits(left);
+  return { requests: merged([...one.requests, ...others.requests]), gained: one.gained + others.gained };
+}
+
+/** Of each size one request. */
+function merged(requests: readonly UnitRequest[]): UnitRequest[] {
+  const bySize = Map.groupBy(requests, ({ prefixLength }) => prefixLength);
+  return [...bySize.values()].flatMap(([first, ...more]) =>
+    first === undefined
+      ? []
+      : [{ ...first, count: more.reduce((sum, { count }) => sum + count, first.count) }],
+  );
 }
 
 /** As many whole blocks as waste no more than allowed, and single addresses for the rest. */
