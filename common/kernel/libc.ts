@@ -15,6 +15,14 @@ const calls = {
   recv: libc.func("int64_t recv(int fd, void *bytes, size_t length, int flags)"),
   setsockopt: libc.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)"),
   getsockopt: libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
+  attachFilter: libc.func("setsockopt", "int", [
+    "int",
+    "int",
+    "int",
+    // struct sock_fprog of linux/filter.h
+    koffi.pointer(koffi.struct({ length: "uint16_t", filter: "const void *" })),
+    "uint32_t",
+  ]),
   close: libc.func("int close(int fd)"),
   setns: libc.func("int setns(int fd, int kind)"),
 };
@@ -27,6 +35,8 @@ const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_PEERCRED = 17;
+const SO_ATTACH_FILTER = 26;
+const [FILTER_STEP_BYTES, FILTER_POINTER_BYTES] = [8, 16];
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const CLONE_NEWNET = 0x40000000;
@@ -82,6 +92,15 @@ export function setBuffers(fd: number, bytes: number): void {
     setSocketOption(fd, SOL_SOCKET, SO_RCVBUF, bytes);
     setSocketOption(fd, SOL_SOCKET, SO_SNDBUF, bytes);
   }
+}
+
+/** Has the kernel drop what that program of classic BPF drops, from now on and in place of an earlier one. Throws KernelError. */
+export function attachFilter(fd: number, filter: Buffer): void {
+  const program = { length: filter.length / FILTER_STEP_BYTES, filter };
+  checked(
+    calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, FILTER_POINTER_BYTES),
+    "attach a socket filter",
+  );
 }
 
 /** Sends one datagram. Netlink requests are carried out inside this call. Throws KernelError. */

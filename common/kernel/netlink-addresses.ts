@@ -31,7 +31,7 @@ const IFA_F_TENTATIVE = 0x40;
 const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
 
-const RTM_NEWNEIGH = 28;
+export const RTM_NEWNEIGH = 28;
 export const RTM_DELNEIGH = 29;
 const RTM_GETNEIGH = 30;
 const NDMSG_BYTES = 12;

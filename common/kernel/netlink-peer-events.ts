@@ -5,9 +5,20 @@
  */
 import { parseMessages } from "netlink/dist/structs.js";
 import { systemClock } from "../clock.ts";
+import { POD_LINK_PREFIX } from "../constants.ts";
 import { KernelError } from "./errors.ts";
+import { peerEventFilter } from "./event-filter.ts";
 import type { KernelEvent } from "./events.ts";
-import { close, openNetlink, type Poll, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
+import {
+  attachFilter,
+  close,
+  openNetlink,
+  type Poll,
+  pollReadable,
+  receive,
+  setBuffers,
+  setSocketOption,
+} from "./libc.ts";
 import { decodeLink, RTM_NEWLINK } from "./netlink-links.ts";
 import { NETLINK_ROUTE } from "./netlink-socket.ts";
 import { inNetns } from "./netns-window.ts";
@@ -22,6 +33,12 @@ const BUFFER_BYTES = 1 << 19;
 /** Together they bound the work: what a pod makes beyond it is lost. */
 const READ_EVERY_MS = 20;
 const READS_MAX = 40;
+
+/** Host ends, which are told of too: the prefix and 12 hex digits. */
+const HOSTS_OWN_ENDS_DROPPED = peerEventFilter({
+  nameLength: POD_LINK_PREFIX.length + 12,
+  prefix: POD_LINK_PREFIX,
+});
 
 export class PeerEvents {
   private readonly emit: (event: KernelEvent) => void;
@@ -46,6 +63,7 @@ export class PeerEvents {
 
   private askForAll(): boolean {
     setBuffers(this.fd, BUFFER_BYTES);
+    attachFilter(this.fd, HOSTS_OWN_ENDS_DROPPED);
     try {
       setSocketOption(this.fd, SOL_NETLINK, LISTEN_ALL_NSID, 1);
       return true;
