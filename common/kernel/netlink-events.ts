@@ -3,7 +3,6 @@
  * with a message that names the process.
  */
 
-import { type NetlinkMessage, parseMessages } from "netlink/dist/structs.js";
 import { systemClock } from "../clock.ts";
 import { KernelError } from "./errors.ts";
 import { nftEventFilter, routeEventFilter } from "./event-filter.ts";
@@ -26,12 +25,12 @@ import {
   RTM_NEWADDR,
 } from "./netlink-addresses.ts";
 import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./netlink-links.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE, type NetlinkMessage, parseMessages } from "./netlink-message.ts";
 import { NFT_GROUPS, nftDecoder } from "./netlink-nft-events.ts";
 import { decodeParameters, RTM_NEWNETCONF } from "./netlink-parameters.ts";
 import { PeerEvents } from "./netlink-peer-events.ts";
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./netlink-routes.ts";
 import { decodeRule, RTM_DELRULE, RTM_NEWRULE } from "./netlink-rules.ts";
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
 import { inNetns } from "./netns-window.ts";
 import type { OwnPorts } from "./own-ports.ts";
 

@@ -3,7 +3,6 @@
  * of a veth's far end has. A pod with privileges can make as many such events as it likes, so they are read at a rate, out of a
  * buffer that may overflow: what was lost is told as "any of them".
  */
-import { parseMessages } from "netlink/dist/structs.js";
 import { systemClock } from "../clock.ts";
 import { POD_LINK_PREFIX } from "../constants.ts";
 import { KernelError } from "./errors.ts";
@@ -20,7 +19,7 @@ import {
   setSocketOption,
 } from "./libc.ts";
 import { decodeLink, RTM_NEWLINK } from "./netlink-links.ts";
-import { NETLINK_ROUTE } from "./netlink-socket.ts";
+import { NETLINK_ROUTE, parseMessages } from "./netlink-message.ts";
 import { inNetns } from "./netns-window.ts";
 
 const SOL_NETLINK = 270;

@@ -3,7 +3,7 @@ import type { IpAddress } from "../ip.ts";
 import { KernelError } from "./errors.ts";
 import type { SlowKernel } from "./kernel.ts";
 import { trimMemory } from "./libc.ts";
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-message.ts";
 import type { OwnPorts } from "./own-ports.ts";
 import type { SlowAnswer, SlowJob, SlowReady, SlowRequest, SlowStart } from "./slow-protocol.ts";
 
