@@ -61,8 +61,10 @@ export class NetlinkLinks implements Links {
     ]);
     const refusal = created?.refusal ?? found?.refusal;
     if (refusal !== undefined) throw refusal;
-    const link = found?.messages[0] && decodeLink(found.messages[0].data);
-    return { hostIndex: link?.index ?? 0, podIndex: link?.peerIndex ?? 0 };
+    const data = found?.messages[0]?.data;
+    if (data === undefined) return { hostIndex: 0, podIndex: 0 };
+    const podIndex = new Attributes(data, IFINFOMSG_BYTES).u32(IFLA_LINK) ?? 0;
+    return { hostIndex: readHostS32(data, 4), podIndex };
   }
 
   find(ref: number | string): Link | undefined {
