@@ -23,6 +23,7 @@ const calls = {
     koffi.pointer(koffi.struct({ length: "uint16_t", filter: "const void *" })),
     "uint32_t",
   ]),
+  ioctl: libc.func("int ioctl(int fd, unsigned long request)"),
   close: libc.func("int close(int fd)"),
   setns: libc.func("int setns(int fd, int kind)"),
 };
@@ -40,6 +41,8 @@ const [FILTER_STEP_BYTES, FILTER_POINTER_BYTES] = [8, 16];
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const CLONE_NEWNET = 0x40000000;
+/** linux/nsfs.h; since Linux 4.11. */
+const NS_GET_NSTYPE = 0xb703;
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
@@ -121,6 +124,11 @@ export function receive(fd: number): Buffer | undefined {
 /** Closes a descriptor. */
 export function close(fd: number): void {
   checked(calls.close(fd), `close descriptor ${fd}`);
+}
+
+/** True for a descriptor of a network namespace, and of nothing else. */
+export function isNetns(fd: number): boolean {
+  return calls.ioctl(fd, NS_GET_NSTYPE) === CLONE_NEWNET;
 }
 
 /** Moves the calling thread, and no other, into a network namespace. Throws KernelError. */
