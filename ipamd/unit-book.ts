@@ -5,9 +5,12 @@ export type Use = "leased" | "cooling" | "excluded";
 
 type Entry = { readonly unit: Cidr; next: bigint; isAside: boolean };
 
+/** A /80 has more addresses than anybody can remember: with so many given back, the one that has been free longest is late enough. */
+const RETURNED_MAX = 1_024;
+
 /**
- * The addresses of one family on one uplink: units that are held, and what is not free of them. Addresses never given before come first,
- * then the one that has been free longest, so that reuse is as late as it can be.
+ * The addresses of one family on one uplink: units that are held, and what is not free of them. Addresses never given before come first, while few
+ * have been given back; then the one that has been free longest, so that reuse is late.
  */
 export class UnitBook {
   private readonly units = new Map<string, Entry>();
@@ -72,7 +75,8 @@ export class UnitBook {
   }
 
   private nextFree(): IpAddress | undefined {
-    return this.nextFresh() ?? this.nextReturned();
+    const returned = this.returned.size < RETURNED_MAX ? undefined : this.nextReturned();
+    return returned ?? this.nextFresh() ?? this.nextReturned();
   }
 
   /** Records what an address does, whatever it did before: what the kernel shows at start. */
