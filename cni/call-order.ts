@@ -2,8 +2,8 @@ import type { Clock } from "../common/clock.ts";
 
 /** Longer than a runtime keeps a call waiting or a plugin lives, so that no call comes whose order is forgotten. */
 const REMEMBERED_MS = 10 * 60_000;
-/** About ten megabytes. Reached only by thousands of calls a minute. */
-const REMEMBERED_MAX = 50_000;
+/** About two megabytes. Reached only by a thousand pods a minute, for as long as they are remembered. */
+const REMEMBERED_MAX = 10_000;
 
 type Remembered = { readonly add: number; readonly del: number; readonly until: number };
 
@@ -45,10 +45,10 @@ export class CallOrder {
     return this.remembered.size;
   }
 
-  private note(key: string, times: Omit<Remembered, "until">): void {
+  private note(key: string, { add, del }: Omit<Remembered, "until">): void {
     const now = this.clock.now();
     this.remembered.delete(key);
-    this.remembered.set(key, { ...times, until: now + REMEMBERED_MS });
+    this.remembered.set(key, { add, del, until: now + REMEMBERED_MS });
     for (const [old, { until }] of this.remembered) {
       if (until > now && this.remembered.size <= REMEMBERED_MAX) break;
       this.remembered.delete(old);

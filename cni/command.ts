@@ -17,7 +17,7 @@ import {
 import { CniError, printError } from "./errors.ts";
 import type { AnswerFrame, RequestFrame } from "./frame.ts";
 import type { PodRef } from "./ipam.ts";
-import { type NetConf, parseJsonObject, parseNetConf, quote, versionOf } from "./netconf.ts";
+import { ConfigReader, type NetConf, parseJsonObject, quote, versionOf } from "./netconf.ts";
 import { type PrevResult, parsePrevResult } from "./prev-result.ts";
 import { type CniResult, printResult, RESULT_VERSIONS, type ResultVersion } from "./result.ts";
 
@@ -109,6 +109,8 @@ function toLine(document: object): Buffer {
   return Buffer.from(`${JSON.stringify(document)}\n`);
 }
 
+const configs = new ConfigReader();
+
 /** Checks in the order of the specification's own skeleton: variables, then configuration, then version. */
 function decodeRequest(frame: RequestFrame, command: Exclude<Command, "VERSION">): CniRequest {
   const { variables } = frame;
@@ -116,9 +118,9 @@ function decodeRequest(frame: RequestFrame, command: Exclude<Command, "VERSION">
   const traceparent = variables.get("TRACEPARENT");
   const startedAtMs = startOf(variables);
   const named = decodeNames(command, variables);
-  const json = parseJsonObject(frame.stdin);
-  const cniVersion = agreeVersion(command, versionOf(json));
-  const config = parseNetConf(json);
+  const { version: cniVersion, config } = configs.read(frame.stdin, (wanted) =>
+    agreeVersion(command, wanted),
+  );
   const common = {
     cniVersion,
     config,

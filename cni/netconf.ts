@@ -23,6 +23,29 @@ const schema = z.looseObject({
 /** One plugin's configuration. `cniVersion` is agreed apart, by agreeVersion(). */
 export type NetConf = z.infer<typeof schema>;
 
+/**
+ * A configuration as its bytes say, or the errors of parseJsonObject(), versionOf() and parseNetConf(). A runtime passes the same bytes with each ADD, so
+ * those of the last one are remembered.
+ */
+export class ConfigReader {
+  private last: { readonly bytes: Buffer; readonly read: ReadConfig } | undefined;
+
+  /** `agree` sees the version before anything else is checked, and may throw. */
+  read<Version>(bytes: Buffer, agree: (version: string) => Version): { version: Version; config: NetConf } {
+    const known = this.last?.bytes.equals(bytes) ? this.last.read : undefined;
+    const json = known?.json ?? parseJsonObject(bytes);
+    const version = agree(versionOf(json));
+    const config = known?.config ?? parseNetConf(json);
+    if (known === undefined && bytes.length <= REMEMBERED_BYTES_MAX)
+      this.last = { bytes: Buffer.from(bytes), read: { json, config } };
+    return { version, config };
+  }
+}
+
+type ReadConfig = { readonly json: Readonly<Record<string, unknown>>; readonly config: NetConf };
+
+const REMEMBERED_BYTES_MAX = 16 << 10;
+
 /** The specification's meaning of a configuration without a version. */
 const UNSAID_VERSION = "0.1.0";
 

@@ -7,12 +7,15 @@
 export type Family = 4 | 6;
 
 const BITS = { 4: 32, 6: 128 } as const;
+const LOW_64 = (1n << 64n) - 1n;
 
 /** One address. Immutable; compare with equals(), or by toString(), which is canonical. */
 export class IpAddress {
   readonly family: Family;
   /** The address as an unsigned integer of 32 or 128 bits. */
   readonly value: bigint;
+  /** Made when it is first asked for: an ADD asks a dozen times. */
+  #text: string | undefined;
 
   private constructor(family: Family, value: bigint) {
     this.family = family;
@@ -49,18 +52,19 @@ export class IpAddress {
     if (bytes.length !== 4 && bytes.length !== 16) {
       throw new RangeError(`an address has 4 or 16 bytes, not ${bytes.length}`);
     }
-    let value = 0n;
-    for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-    return new IpAddress(bytes.length === 4 ? 4 : 6, value);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (bytes.length === 4) return new IpAddress(4, BigInt(view.getUint32(0)));
+    return new IpAddress(6, (view.getBigUint64(0) << 64n) | view.getBigUint64(8));
   }
 
   /** 4 or 16 bytes in network order. */
   toBytes(): Buffer {
-    const bytes = Buffer.alloc(BITS[this.family] / 8);
-    let rest = this.value;
-    for (let index = bytes.length - 1; index >= 0; index -= 1) {
-      bytes[index] = Number(rest & 0xffn);
-      rest >>= 8n;
+    const bytes = Buffer.allocUnsafe(BITS[this.family] / 8);
+    if (this.family === 4) {
+      bytes.writeUInt32BE(Number(this.value));
+    } else {
+      bytes.writeBigUInt64BE(this.value >> 64n);
+      bytes.writeBigUInt64BE(this.value & LOW_64, 8);
     }
     return bytes;
   }
@@ -86,7 +90,8 @@ export class IpAddress {
   }
 
   toString(): string {
-    return this.family === 4 ? formatIpv4(this.value) : formatIpv6(this.value);
+    this.#text ??= this.family === 4 ? formatIpv4(Number(this.value)) : formatIpv6(this.value);
+    return this.#text;
   }
 
   toJSON(): string {
@@ -278,17 +283,24 @@ function ipv6Groups(text: string): number[] | undefined {
   return groups;
 }
 
-function formatIpv4(value: bigint): string {
-  return [24n, 16n, 8n, 0n].map((shift) => Number((value >> shift) & 0xffn)).join(".");
+function formatIpv4(value: number): string {
+  return `${value >>> 24}.${(value >>> 16) & 0xff}.${(value >>> 8) & 0xff}.${value & 0xff}`;
+}
+
+function groupsOf(value: bigint): number[] {
+  const groups: number[] = [];
+  for (const half of [value >> 64n, value & LOW_64]) {
+    const [high, low] = [Number(half >> 32n), Number(half & 0xffffffffn)];
+    groups.push(high >>> 16, high & 0xffff, low >>> 16, low & 0xffff);
+  }
+  return groups;
 }
 
 /** RFC 5952: lower case, no leading zeros, the longest run of zero groups (two or more, first wins) as `::`. */
 function formatIpv6(value: bigint): string {
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    Number((value >> BigInt(112 - 16 * index)) & 0xffffn),
-  );
+  const groups = groupsOf(value);
   // RFC 5952 section 5: IPv4-mapped addresses keep the dotted form
-  if (value >> 32n === 0xffffn) return `::ffff:${formatIpv4(value & 0xffffffffn)}`;
+  if (value >> 32n === 0xffffn) return `::ffff:${formatIpv4(Number(value & 0xffffffffn))}`;
   let best = { start: -1, length: 1 };
   for (let start = 0; start < 8; start += 1) {
     let length = 0;

@@ -23,7 +23,7 @@ const LOOSE = 2;
 /** The part of the guard's repairs that only knows. */
 export function knowDamage(
   books: DamageBooks,
-): Pick<Repairs, "roleOf" | "isSecondary" | "isOfPool" | "isWrongParameter" | "isDamaged"> {
+): Pick<Repairs, "roleOf" | "isSecondary" | "isOfPool" | "isUnused" | "isWrongParameter" | "isDamaged"> {
   const { uplinks, book, pool } = books;
   return {
     roleOf: (link) => {
@@ -33,6 +33,7 @@ export function knowDamage(
     isSecondary: (index) =>
       uplinks.list().some(({ linkIndex, isPrimary }) => linkIndex === index && !isPrimary),
     isOfPool: (address) => pool.slotOf(address) !== undefined,
+    isUnused: (address) => ["free", "cooling"].includes(pool.use(address) ?? ""),
     isWrongParameter: (event) => isWrongParameter(books, event),
     isDamaged: (link) => isDamagedUplink(books, link) || isDamagedPodLink(books, link),
   };

@@ -81,7 +81,8 @@ function buildGuard(): Guard {
       otherLink: (change, { name }) => others.push(`${name} ${change}`),
       roleOf: ({ name }) => (name === POD_LINK ? "pod" : name.startsWith("eth") ? "uplink" : undefined),
       isSecondary: (index) => index === links.eth1.index,
-      isOfPool: (address) => address.toString() === "10.0.0.5",
+      isOfPool: (address) => ["10.0.0.5", "10.0.0.6"].includes(address.toString()),
+      isUnused: (address) => address.toString() === "10.0.0.6",
       isWrongParameter: ({ forwarding }) => forwarding === false,
       isDamaged: ({ up }) => !up,
     },
@@ -190,6 +191,17 @@ describe("no whole look follows", () => {
 });
 
 describe("Guard", () => {
+  it.each([
+    ["10.0.0.5", [POD_LINK]],
+    ["10.0.0.6", []],
+  ])("repairs what a pod's link lost of %s when a pod has that address", async (text, repaired) => {
+    const destination = Cidr.parse(text);
+    const lost = route(PODS_TABLE, links.pod.index, { destination, protocol: PROTOCOL });
+    kernel.host.routes.add(lost);
+    await byOther(() => kernel.host.routes.remove(lost));
+    expect(done).toEqual(repaired);
+  });
+
   it("looks at the FORWARD chain alone when that was changed, once for what comes together", async () => {
     kernel.touchForward([4]);
     kernel.touchForward([6]);

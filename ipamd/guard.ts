@@ -36,6 +36,8 @@ export type Repairs = {
   readonly isSecondary: (linkIndex: number) => boolean;
   /** True for an address that pods may have: on a host link it is damage. */
   readonly isOfPool: (address: IpAddress) => boolean;
+  /** True for one of those that no pod has: what a link loses of it is no damage. */
+  readonly isUnused: (address: IpAddress) => boolean;
   /** True for a parameter that is not what we need it to be. */
   readonly isWrongParameter: (event: ParameterEvent) => boolean;
   /** True for the link of a lease, or an uplink, that is down or is not as we have made it. */
@@ -158,7 +160,8 @@ export class Guard {
   /** Of pods we made every entry that matters; those of other links are the kernel's own. */
   private noticeNeighbour(linkIndex: number, address: IpAddress): void {
     // the kernel's own for groups, and what it learned of a pod's link-local address, come and go: with more than a hundred pods all the time
-    if (!this.deps.repairs.isOfPool(address)) return;
+    // and those of a pod that is gone went with it: a question about its link would wait behind the removal of the link
+    if (!this.deps.repairs.isOfPool(address) || this.deps.repairs.isUnused(address)) return;
     const link = this.deps.kernel.host.links.find(linkIndex);
     if (link !== undefined && this.deps.repairs.roleOf(link) === "pod") this.podDamaged(link.name);
   }
@@ -166,8 +169,10 @@ export class Guard {
   private noticeRoute(change: "set" | "gone", route: Route): void {
     const { table, destination, linkIndex } = route;
     if (change === "gone" && route.protocol !== PROTOCOL) return;
-    if (change === "gone" && table === PODS_TABLE && linkIndex !== undefined)
-      this.noticeLoss(linkIndex, `route ${destination} removed`);
+    if (change === "gone" && table === PODS_TABLE && linkIndex !== undefined) {
+      if (!this.deps.repairs.isUnused(destination.address))
+        this.noticeLoss(linkIndex, `route ${destination} removed`);
+    }
     // one of another may have taken the place of ours, of which no removal is told
     else if (isOurTable(table)) this.damaged(`route ${destination} ${change} in ${table}`);
     // the node's own traffic would leave by it

@@ -43,6 +43,17 @@ describe("Pool.assign()", () => {
     expect([take(), take(), take()].map(String)).toEqual(["10.0.0.3", second.toString(), first.toString()]);
   });
 
+  it("remembers a thousand that were given back, of a /80 too, and reuses none sooner", () => {
+    const pool = poolWith({ 1: ["fd00:1::/80"] });
+    const given = Array.from({ length: 5_000 }, () => {
+      const [address] = pool.assign(DEFAULT_POOL, [6])?.addresses ?? [];
+      pool.free(address as IpAddress);
+      return String(address);
+    });
+    expect(new Set(given).size).toBe(1_024);
+    expect(given.slice(1_024)).toEqual(given.slice(0, -1_024));
+  });
+
   it("skips what the kernel showed as leased, cooling or excluded", () => {
     const pool = poolWith({ 1: ["10.0.0.0/30"] });
     for (const [index, use] of (["leased", "cooling", "excluded"] as const).entries()) {

@@ -23,10 +23,13 @@ type Entry = {
   readonly returned: Map<string, IpAddress>;
 };
 
+/** A /80 has more addresses than anybody can remember: with so many given back, the one that has been free longest is late enough. */
+const RETURNED_MAX = 1_024;
+
 /**
  * The addresses of one family on one uplink: units that are held, and what is not free of them. Blocks are filled one after the other, the fullest
  * first and before single addresses, so that those that become empty can go back to the cloud. In a block, and among single addresses, those never
- * given before come first, then the one that has been free longest: reuse is as late as it can be.
+ * given before come first, while few have been given back; then the one that has been free longest, so that reuse is late.
  */
 export class UnitBook {
   private readonly units = new Map<string, Entry>();
@@ -203,9 +206,10 @@ export class UnitBook {
 
 /** Free in a unit: never given before first. It moves past those that are in use, so a full unit is told at once. */
 function nextOf(entry: Entry): IpAddress | undefined {
+  const returned = entry.returned.values().next().value;
+  if (returned !== undefined && entry.returned.size >= RETURNED_MAX) return returned;
   skipUsed(entry);
-  if (entry.next < entry.unit.size) return entry.unit.first.plus(entry.next);
-  return entry.returned.values().next().value;
+  return entry.next < entry.unit.size ? entry.unit.first.plus(entry.next) : returned;
 }
 
 function hasFree(entry: Entry): boolean {

@@ -1,3 +1,4 @@
+import { queryObjects } from "node:v8";
 import { beforeEach, describe, expect, it } from "vitest";
 import { AttachmentDesk } from "../cni/attachment-desk.ts";
 import type { AttachRequest, DetachRequest } from "../cni/command.ts";
@@ -162,6 +163,19 @@ describe("ADD's deadline", () => {
 });
 
 describe("ADD and DEL", () => {
+  it("hold nothing once they are over: no signal waits for a deadline behind them", async () => {
+    pool.hold(1, Cidr.parse("10.0.16.0/24"));
+    const signalsAfter = async (calls: number) => {
+      for (let call = 0; call < calls; call += 1) {
+        await add(bootClockMs());
+        await del(bootClockMs());
+      }
+      return queryObjects(AbortSignal, { format: "count" });
+    };
+    const few = await signalsAfter(1);
+    expect(await signalsAfter(100)).toBeLessThan(few + 50);
+  });
+
   it("a DEL from the future refuses no ADD that comes after it", async () => {
     fillPool();
     await del(1e15);

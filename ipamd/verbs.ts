@@ -6,6 +6,7 @@ import { collectGone, validAttachments } from "../cni/gc.ts";
 import type { Lease } from "../cni/ipam.ts";
 import { podResult } from "../cni/result.ts";
 import { type StatusDeps, status } from "../cni/status.ts";
+import { Deadline } from "../common/deadline.ts";
 import { CodedError } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
 import { waitFor } from "../common/wait-for.ts";
@@ -35,7 +36,8 @@ export function buildVerbs(deps: VerbDeps, { log, addWaitMs, ready, delLost }: V
     ADD: atMost(ADDS_AT_ONCE_MAX, async (request, signal) => {
       const { attachment, netns, pod } = request;
       const began = startedAt(request);
-      const inTime = AbortSignal.any([signal, timeout(began + addWaitMs - bootClockMs())]);
+      using deadline = new Deadline(began + addWaitMs - bootClockMs(), "the time of this ADD is over");
+      const inTime = AbortSignal.any([signal, deadline.signal]);
       const added = await withDeadlineCode(async () => {
         await waitFor(ready, inTime);
         const { isAbandoned } = request;
@@ -95,12 +97,6 @@ function atMost(max: number, add: Verbs["ADD"]): Verbs["ADD"] {
 /** What nobody waits for: a line of the log costs a tenth of an ADD. */
 function behindTheAnswer(work: () => void): void {
   setImmediate(work);
-}
-
-/** A plugin that says it is older than an ADD may last is about to give up, or has done so. */
-function timeout(ms: number): AbortSignal {
-  if (ms > 0) return AbortSignal.timeout(Math.ceil(ms));
-  return AbortSignal.abort(new DOMException("the plugin began too long ago", "TimeoutError"));
 }
 
 /** A deadline that comes while no address is waited for (behind another call of this attachment) is no bug of ours either. */

@@ -1,16 +1,9 @@
 /** Connection tracking over nfnetlink (linux/netfilter/nfnetlink_conntrack.h). */
-import { formatAttribute } from "netlink/dist/structs.js";
 import { type Family, IpAddress } from "../ip.ts";
 import { ignoring } from "./errors.ts";
-import {
-  type Attributes,
-  type AttributeWriter,
-  addressFamily,
-  decodeAttributes,
-  encodeBody,
-  u32,
-} from "./netlink-codec.ts";
+import { Attributes, addressFamily } from "./netlink-codec.ts";
 import type { NetlinkSocket } from "./netlink-socket.ts";
+import type { MessageWriter } from "./netlink-writer.ts";
 
 const CT_GET = (1 << 8) | 1;
 const CT_DELETE = (1 << 8) | 2;
@@ -22,6 +15,7 @@ const CTA_TUPLE_REPLY = 2;
 const CTA_TUPLE_IP = 1;
 const CTA_ZONE = 18;
 const CTA_FILTER = 25;
+const NLA_F_NESTED = 0x8000;
 /** Which parts of a tuple a filter compares, by attribute: the flags of the original direction and of the reply. */
 const FILTER_FLAGS = { [CTA_TUPLE_ORIG]: 1, [CTA_TUPLE_REPLY]: 2 } as const;
 /** CTA_IP_V4_SRC and _DST. The filter's flags for them have the same values. */
@@ -64,11 +58,11 @@ const FEW_ENTRIES = 2_000;
 function forgetAmongAll(socket: NetlinkSocket, wanted: ReadonlySet<string>): number {
   const messages = socket.dump({
     type: CT_GET,
-    body: Buffer.alloc(NFGENMSG_BYTES),
-    doing: "list connections",
+    write: (out) => out.word(0),
+    doing: () => "list connections",
   });
   return messages.filter(({ data }) => {
-    const entry = decodeAttributes(data, NFGENMSG_BYTES);
+    const entry = new Attributes(data, NFGENMSG_BYTES);
     const family = data.readUInt8(0) === addressFamily(4) ? 4 : 6;
     return holdsAny(entry, wanted) && remove(socket, family, entry);
   }).length;
@@ -76,9 +70,9 @@ function forgetAmongAll(socket: NetlinkSocket, wanted: ReadonlySet<string>): num
 
 /** Of this namespace; the table itself is the whole machine's. */
 function countOf(socket: NetlinkSocket): number {
-  const request = { type: CT_GET_STATS, body: Buffer.alloc(NFGENMSG_BYTES), doing: "count connections" };
-  const [message] = socket.ask(request);
-  const count = message && decodeAttributes(message.data, NFGENMSG_BYTES).get(CTA_STATS_GLOBAL_ENTRIES);
+  const write = (out: MessageWriter) => out.word(0);
+  const [message] = socket.ask({ type: CT_GET_STATS, write, doing: () => "count connections" });
+  const count = message && new Attributes(message.data, NFGENMSG_BYTES).get(CTA_STATS_GLOBAL_ENTRIES);
   return count?.readUInt32BE() ?? Number.POSITIVE_INFINITY;
 }
 
@@ -90,27 +84,35 @@ function find(
   end: End,
 ): readonly Attributes[] {
   return list(socket, 4, (out) => {
-    out.push(direction, (tuple) =>
-      tuple.push(CTA_TUPLE_IP, (ip) => ip.push(IPV4_ENDS[end], address.toBytes())),
-    );
-    const flags = formatAttribute({ type: FILTER_FLAGS[direction], data: u32(IPV4_ENDS[end]) });
+    const tuple = out.open(direction);
+    const ip = out.open(CTA_TUPLE_IP);
+    out.value(IPV4_ENDS[end], address.toBytes());
+    out.close(ip);
+    out.close(tuple);
     // the one attribute here that the kernel refuses without the mark of nesting
-    out.emit(formatAttribute({ type: CTA_FILTER, nested: true, data: flags }));
+    const filter = out.open(CTA_FILTER | NLA_F_NESTED);
+    out.u32(FILTER_FLAGS[direction], IPV4_ENDS[end]);
+    out.close(filter);
   });
 }
 
-function list(socket: NetlinkSocket, family: Family, filter?: AttributeWriter): readonly Attributes[] {
-  const body = encodeBody(header(family), filter);
-  const messages = socket.dump({ type: CT_GET, body, doing: `list IPv${family} connections` });
-  return messages.map(({ data }) => decodeAttributes(data, NFGENMSG_BYTES));
+function list(
+  socket: NetlinkSocket,
+  family: Family,
+  writeFilter?: (out: MessageWriter) => void,
+): readonly Attributes[] {
+  const write = (out: MessageWriter) => {
+    writeHeader(out, family);
+    writeFilter?.(out);
+  };
+  const messages = socket.dump({ type: CT_GET, write, doing: () => `list IPv${family} connections` });
+  return messages.map(({ data }) => new Attributes(data, NFGENMSG_BYTES));
 }
 
 /** Looks for itself at what the kernel's filter gave: a wrong entry deleted is somebody else's connection. */
 function holdsAny(entry: Attributes, wanted: ReadonlySet<string>): boolean {
   return DIRECTIONS.some((direction) => {
-    const tuple = entry.get(direction);
-    const ip = tuple && decodeAttributes(tuple).get(CTA_TUPLE_IP);
-    const addresses = ip === undefined ? [] : [...decodeAttributes(ip).values()];
+    const addresses = entry.nested(direction)?.nested(CTA_TUPLE_IP)?.values() ?? [];
     return addresses.some((bytes) => wanted.has(IpAddress.fromBytes(bytes).toString()));
   });
 }
@@ -120,15 +122,16 @@ function remove(socket: NetlinkSocket, family: Family, entry: Attributes): boole
   const tuple = entry.get(CTA_TUPLE_ORIG);
   if (tuple === undefined || tuple.length === 0) return false;
   const zone = entry.get(CTA_ZONE);
-  const body = encodeBody(header(family), (out) => {
-    out.push(CTA_TUPLE_ORIG, tuple);
-    if (zone !== undefined) out.push(CTA_ZONE, zone);
-  });
-  const request = { type: CT_DELETE, body, doing: "forget a connection" };
+  const write = (out: MessageWriter) => {
+    writeHeader(out, family);
+    out.value(CTA_TUPLE_ORIG, tuple);
+    if (zone !== undefined) out.value(CTA_ZONE, zone);
+  };
+  const request = { type: CT_DELETE, write, doing: () => "forget a connection" };
   return ignoring(["ENOENT"], () => socket.ask(request)) !== undefined;
 }
 
 /** struct nfgenmsg: family u8, version u8, resource id u16. */
-function header(family: Family): Buffer {
-  return Buffer.of(addressFamily(family), 0, 0, 0);
+function writeHeader(out: MessageWriter, family: Family): void {
+  out.four(addressFamily(family), 0, 0, 0);
 }

@@ -15,6 +15,15 @@ const calls = {
   recv: libc.func("int64_t recv(int fd, void *bytes, size_t length, int flags)"),
   setsockopt: libc.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)"),
   getsockopt: libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
+  attachFilter: libc.func("setsockopt", "int", [
+    "int",
+    "int",
+    "int",
+    // struct sock_fprog of linux/filter.h
+    koffi.pointer(koffi.struct({ length: "uint16_t", filter: "const void *" })),
+    "uint32_t",
+  ]),
+  ioctl: libc.func("int ioctl(int fd, unsigned long request)"),
   close: libc.func("int close(int fd)"),
   setns: libc.func("int setns(int fd, int kind)"),
 };
@@ -27,9 +36,13 @@ const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_PEERCRED = 17;
+const SO_ATTACH_FILTER = 26;
+const [FILTER_STEP_BYTES, FILTER_POINTER_BYTES] = [8, 16];
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const CLONE_NEWNET = 0x40000000;
+/** linux/nsfs.h; since Linux 4.11. */
+const NS_GET_NSTYPE = 0xb703;
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
@@ -84,6 +97,15 @@ export function setBuffers(fd: number, bytes: number): void {
   }
 }
 
+/** Has the kernel drop what that program of classic BPF drops, from now on and in place of an earlier one. Throws KernelError. */
+export function attachFilter(fd: number, filter: Buffer): void {
+  const program = { length: filter.length / FILTER_STEP_BYTES, filter };
+  checked(
+    calls.attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, FILTER_POINTER_BYTES),
+    "attach a socket filter",
+  );
+}
+
 /** Sends one datagram. Netlink requests are carried out inside this call. Throws KernelError. */
 export function send(fd: number, bytes: Uint8Array): void {
   checked(Number(calls.send(fd, bytes, bytes.length, 0)), "send to the kernel");
@@ -102,6 +124,11 @@ export function receive(fd: number): Buffer | undefined {
 /** Closes a descriptor. */
 export function close(fd: number): void {
   checked(calls.close(fd), `close descriptor ${fd}`);
+}
+
+/** True for a descriptor of a network namespace, and of nothing else. */
+export function isNetns(fd: number): boolean {
+  return calls.ioctl(fd, NS_GET_NSTYPE) === CLONE_NEWNET;
 }
 
 /** Moves the calling thread, and no other, into a network namespace. Throws KernelError. */

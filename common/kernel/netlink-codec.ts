@@ -1,22 +1,6 @@
-/**
- * Netlink messages as bytes: a fixed header, then attributes (type, length, value). Framing comes from the `netlink` package, of which
- * only this codec is used. Integers are in host order, but for netfilter's, which are in network order.
- */
-import {
-  AttrStream,
-  parseAttributes,
-  putU16be,
-  putU32,
-  putU32be,
-  readS32,
-  readU16,
-  readU32,
-} from "netlink/dist/structs.js";
+/** What netlink messages carry behind their headers: attributes (length u16, type u16, value), read where they are. */
 import { type Family, IpAddress } from "../ip.ts";
-
-export type Attributes = ReadonlyMap<number, Buffer>;
-/** Adds attributes to a message. */
-export type AttributeWriter = (out: AttrStream) => void;
+import { aligned, readHostU16, readHostU32 } from "./netlink-message.ts";
 
 /** linux/socket.h */
 export const AF_INET = 2;
@@ -24,51 +8,83 @@ export const AF_INET6 = 10;
 
 export const addressFamily = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
 
-/** Header and attributes in one piece. */
-export function encodeBody(header: Uint8Array, write: AttributeWriter = () => undefined): Buffer {
-  const out = new AttrStream();
-  write(out);
-  return Buffer.concat([header, ...out.bufs]);
+const HEADER_BYTES = 4;
+/** Without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+const TYPE_MASK = 0x3fff;
+
+/** The attributes behind a header, or of a nested attribute; of two of one type the last counts. Values share the message's bytes. */
+export class Attributes {
+  private readonly bytes: Buffer;
+  private readonly places = new Map<number, number>();
+
+  /** Throws RangeError for bytes that are none. */
+  constructor(bytes: Buffer, headerBytes = 0) {
+    this.bytes = bytes;
+    eachAttribute(bytes, headerBytes, (type, at) => this.places.set(type, at));
+  }
+
+  has(type: number): boolean {
+    return this.places.has(type);
+  }
+
+  get(type: number): Buffer | undefined {
+    const at = this.places.get(type);
+    return at === undefined ? undefined : valueAt(this.bytes, at);
+  }
+
+  /** A number in the machine's order. */
+  u32(type: number): number | undefined {
+    const at = this.places.get(type);
+    return at === undefined ? undefined : readHostU32(this.bytes, at + HEADER_BYTES);
+  }
+
+  /** Without its NUL; undefined also when it is empty. */
+  text(type: number): string | undefined {
+    const at = this.places.get(type);
+    if (at === undefined) return undefined;
+    const end = at + readHostU16(this.bytes, at);
+    const nul = this.bytes.indexOf(0, at + HEADER_BYTES);
+    return this.bytes.toString("utf8", at + HEADER_BYTES, nul < 0 || nul > end ? end : nul) || undefined;
+  }
+
+  address(type: number): IpAddress | undefined {
+    const value = this.get(type);
+    return value && IpAddress.fromBytes(value);
+  }
+
+  /** The attributes within one. */
+  nested(type: number): Attributes | undefined {
+    const value = this.get(type);
+    return value && new Attributes(value);
+  }
+
+  values(): Buffer[] {
+    return [...this.places.values()].map((at) => valueAt(this.bytes, at));
+  }
 }
 
-/** The attributes behind a header of that many bytes, or of a nested attribute. */
-export function decodeAttributes(bytes: Buffer, headerLength = 0): Attributes {
-  const attributes = new Map<number, Buffer>();
-  parseAttributes(bytes.subarray(headerLength), ({ type, data }) => attributes.set(type, data));
-  return attributes;
+/** Values of a list, whose attributes are all of one type. */
+export function listItems(list: Buffer): Attributes[] {
+  const items: Attributes[] = [];
+  eachAttribute(list, 0, (_type, at) => items.push(new Attributes(valueAt(list, at))));
+  return items;
 }
 
-export const u8 = (value: number): Buffer => Buffer.of(value);
-export const u32 = (value: number): Buffer => putU32(value >>> 0);
-export const u32be = (value: number): Buffer => putU32be(value >>> 0);
-export const u16be = (value: number): Buffer => putU16be(value);
-/** Text with the NUL that the kernel expects behind a name. */
-export const text = (value: string): Buffer => Buffer.from(`${value}\0`);
+function eachAttribute(bytes: Buffer, from: number, visit: (type: number, at: number) => void): void {
+  for (let at = from; at < bytes.length; ) {
+    const length = readHostU16(bytes, at);
+    if (length < HEADER_BYTES || at + length > bytes.length)
+      throw new RangeError(`an attribute of ${length} bytes at ${at} of ${bytes.length}`);
+    visit(readHostU16(bytes, at + 2) & TYPE_MASK, at);
+    at += aligned(length);
+  }
+}
+
+function valueAt(bytes: Buffer, at: number): Buffer {
+  return bytes.subarray(at + HEADER_BYTES, at + readHostU16(bytes, at));
+}
+
 export const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(":", ""), "hex");
 
-export const readHostU16 = (bytes: Buffer, offset = 0): number => readU16.call(bytes, offset);
-export const readHostU32 = (bytes: Buffer, offset = 0): number => readU32.call(bytes, offset);
-export const readHostS32 = (bytes: Buffer, offset = 0): number => readS32.call(bytes, offset);
-
-/** A number attribute, or undefined when it is absent. */
-export function hostU32(attributes: Attributes, type: number): number | undefined {
-  const bytes = attributes.get(type);
-  return bytes === undefined ? undefined : readHostU32(bytes);
-}
-
-/** A text attribute without its NUL, or undefined when it is absent or empty. */
-export function textOf(attributes: Attributes, type: number): string | undefined {
-  const bytes = attributes.get(type);
-  if (bytes === undefined) return undefined;
-  const end = bytes.indexOf(0);
-  return bytes.toString("utf8", 0, end < 0 ? bytes.length : end) || undefined;
-}
-
-export function addressOf(attributes: Attributes, type: number): IpAddress | undefined {
-  const bytes = attributes.get(type);
-  return bytes === undefined ? undefined : IpAddress.fromBytes(bytes);
-}
-
 /** Lower case with colons. */
-export const formatMac = (bytes: Buffer): string =>
-  [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+export const formatMac = (bytes: Buffer): string => bytes.toString("hex").replace(/(..)(?=.)/g, "$1:");

@@ -3,11 +3,20 @@
  * with a message that names the process.
  */
 
-import { type NetlinkMessage, parseMessages } from "netlink/dist/structs.js";
 import { systemClock } from "../clock.ts";
 import { KernelError } from "./errors.ts";
+import { nftEventFilter, routeEventFilter } from "./event-filter.ts";
 import type { KernelEvent, KernelEvents } from "./events.ts";
-import { close, openNetlink, type Poll, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
+import {
+  attachFilter,
+  close,
+  openNetlink,
+  type Poll,
+  pollReadable,
+  receive,
+  setBuffers,
+  setSocketOption,
+} from "./libc.ts";
 import {
   decodeAddress,
   decodeGoneNeighbour,
@@ -16,12 +25,12 @@ import {
   RTM_NEWADDR,
 } from "./netlink-addresses.ts";
 import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./netlink-links.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE, type NetlinkMessage, parseMessages } from "./netlink-message.ts";
 import { NFT_GROUPS, nftDecoder } from "./netlink-nft-events.ts";
 import { decodeParameters, RTM_NEWNETCONF } from "./netlink-parameters.ts";
 import { PeerEvents } from "./netlink-peer-events.ts";
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./netlink-routes.ts";
 import { decodeRule, RTM_DELRULE, RTM_NEWRULE } from "./netlink-rules.ts";
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
 import { inNetns } from "./netns-window.ts";
 import type { OwnPorts } from "./own-ports.ts";
 
@@ -72,57 +81,69 @@ export class NetlinkEvents implements KernelEvents {
       for (const listener of this.listeners) listener(event);
     };
     const readers = [
-      new EventSocket(
-        this.netnsFd,
-        NETLINK_ROUTE,
-        ROUTE_GROUPS,
-        this.skippingOwn(NETLINK_ROUTE, routeDecoder),
-        emit,
-      ),
-      new EventSocket(
-        this.netnsFd,
-        NETLINK_NETFILTER,
-        NFT_GROUPS,
-        this.skippingOwn(NETLINK_NETFILTER, nftDecoder()),
-        emit,
-      ),
+      new EventSocket(this.netnsFd, ROUTE_SUBSCRIPTION, this.own, emit),
+      new EventSocket(this.netnsFd, nftSubscription(), this.own, emit),
     ];
     const peers = new PeerEvents(this.netnsFd, emit);
-    const drain = this.own.onRemove(() => {
-      for (const reader of readers) reader.drain();
-    });
     return () => {
-      drain[Symbol.dispose]();
       for (const reader of [...readers, peers]) reader.close();
     };
   }
-
-  private skippingOwn(protocol: number, decode: Decoder): Decoder {
-    return (message) => (this.own.has(protocol, message.port) ? [] : decode(message));
-  }
 }
 
-/**
- * An ADD brings thirty events, nearly all of our own doing, and reading them takes as long as an ADD: whoever waits for its answer comes first, also for a
- * processor. Those of a moment are read together.
- */
+/** What a socket is subscribed to. */
+type Subscription = {
+  readonly protocol: number;
+  readonly groups: readonly number[];
+  readonly filter: (ownPorts: readonly number[]) => Buffer;
+  readonly decode: Decoder;
+};
+
+const ROUTE_SUBSCRIPTION: Subscription = {
+  protocol: NETLINK_ROUTE,
+  groups: ROUTE_GROUPS,
+  filter: routeEventFilter,
+  decode: routeDecoder,
+};
+
+function nftSubscription(): Subscription {
+  return {
+    protocol: NETLINK_NETFILTER,
+    groups: NFT_GROUPS,
+    filter: nftEventFilter,
+    decode: nftDecoder(),
+  };
+}
+
+/** Whoever waits for an answer comes first, also for a processor. Events of a moment are read together. */
 const GATHER_MS = 5;
 
-/** One subscribed socket, which carries nothing else. */
+/** One subscribed socket, which carries nothing else. Of what this process does itself the kernel brings nothing, and what was under way is passed over. */
 class EventSocket {
   private readonly fd: number;
-  private readonly decode: Decoder;
+  private readonly subscription: Subscription;
+  private readonly own: OwnPorts;
   private readonly emit: Listener;
   private readonly poll: Poll;
+  private readonly ports: Disposable;
   private closed = false;
 
-  constructor(netnsFd: number, protocol: number, groups: readonly number[], decode: Decoder, emit: Listener) {
+  constructor(netnsFd: number, subscription: Subscription, own: OwnPorts, emit: Listener) {
+    const { protocol, groups } = subscription;
     this.fd = inNetns(netnsFd, () => openNetlink(protocol).fd);
-    this.decode = decode;
+    this.subscription = subscription;
+    this.own = own;
     this.emit = emit;
     setBuffers(this.fd, BUFFER_BYTES);
+    this.dropOwn();
+    this.ports = own.watch({ removing: () => this.drain(), changed: () => this.dropOwn() });
     for (const group of groups) setSocketOption(this.fd, SOL_NETLINK, ADD_MEMBERSHIP, group);
     this.poll = pollReadable(this.fd, () => void this.readSoon());
+  }
+
+  private dropOwn(): void {
+    const { filter, protocol } = this.subscription;
+    attachFilter(this.fd, filter(this.own.list(protocol)));
   }
 
   private async readSoon(): Promise<void> {
@@ -148,15 +169,21 @@ class EventSocket {
   private eventsOf(bytes: Buffer | "lost"): readonly KernelEvent[] {
     if (bytes === "lost") return [{ kind: "lost" }];
     try {
-      return parseMessages(bytes).flatMap((message) => this.decode(message));
+      return parseMessages(bytes).flatMap((message) => this.eventsOfMessage(message));
     } catch {
       return [{ kind: "lost" }];
     }
   }
 
+  private eventsOfMessage(message: NetlinkMessage): readonly KernelEvent[] {
+    const { protocol, decode } = this.subscription;
+    return this.own.has(protocol, message.port) ? [] : decode(message);
+  }
+
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.ports[Symbol.dispose]();
     this.poll.close();
     close(this.fd);
   }

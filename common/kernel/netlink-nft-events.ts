@@ -2,11 +2,11 @@
  * What nftables tells its subscribers (NFNLGRP_NFTABLES): every object of a transaction that came or went, in whichever table, then a message that
  * names the process. Where kube-proxy writes iptables, thousands of them are not for us; those are passed over after a look at their first bytes.
  */
-import type { NetlinkMessage } from "netlink/dist/structs.js";
 import { NFT_TABLE } from "../constants.ts";
 import type { Family } from "../ip.ts";
 import type { KernelEvent } from "./events.ts";
-import { AF_INET, AF_INET6, decodeAttributes, readHostU16, text, textOf } from "./netlink-codec.ts";
+import { AF_INET, AF_INET6, Attributes } from "./netlink-codec.ts";
+import { type NetlinkMessage, readHostU16 } from "./netlink-message.ts";
 
 /** NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h. */
 export const NFT_GROUPS: readonly number[] = [7];
@@ -31,9 +31,9 @@ const CHAIN_ATTRIBUTE: ReadonlyMap<number, number> = new Map([
 const GEN_PROC_PID = 2;
 const GEN_PROC_NAME = 3;
 
-const OUR_TABLE = text(NFT_TABLE);
+const OUR_TABLE = Buffer.from(`${NFT_TABLE}\0`);
 /** Where iptables over nf_tables keeps FORWARD. */
-const FILTER_TABLE = text("filter");
+const FILTER_TABLE = Buffer.from("filter\0");
 const FORWARD_CHAIN = "FORWARD";
 const FAMILY: ReadonlyMap<number, Family> = new Map([
   [AF_INET, 4],
@@ -84,15 +84,13 @@ function isOfTable(data: Buffer, name: Buffer): boolean {
 function isOfForward(type: number, data: Buffer): boolean {
   if (type === NFT_DELTABLE) return true;
   const attribute = CHAIN_ATTRIBUTE.get(type);
-  return (
-    attribute !== undefined && textOf(decodeAttributes(data, NFGENMSG_BYTES), attribute) === FORWARD_CHAIN
-  );
+  return attribute !== undefined && new Attributes(data, NFGENMSG_BYTES).text(attribute) === FORWARD_CHAIN;
 }
 
 function processOf(data: Buffer): { readonly processId?: number; readonly processName?: string } {
-  const attributes = decodeAttributes(data, NFGENMSG_BYTES);
+  const attributes = new Attributes(data, NFGENMSG_BYTES);
   const processId = attributes.get(GEN_PROC_PID)?.readUInt32BE();
-  const processName = textOf(attributes, GEN_PROC_NAME);
+  const processName = attributes.text(GEN_PROC_NAME);
   return {
     ...(processId !== undefined && { processId }),
     ...(processName !== undefined && { processName }),

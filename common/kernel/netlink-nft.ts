@@ -1,18 +1,10 @@
 /** Our nftables table: elements over nfnetlink (linux/netfilter/nf_tables.h), whole tables by the nft program. */
-import { FlagsNew } from "netlink/dist/constants.js";
-import { parseAttributes } from "netlink/dist/structs.js";
 import { NFT_TABLE } from "../constants.ts";
 import { ignoring } from "./errors.ts";
-import {
-  type Attributes,
-  decodeAttributes,
-  encodeBody,
-  text,
-  textOf,
-  u16be,
-  u32be,
-} from "./netlink-codec.ts";
+import { Attributes, listItems } from "./netlink-codec.ts";
+import { NLM_F_CREATE, NLMSG_HEADER_BYTES } from "./netlink-message.ts";
 import type { NetlinkAnswer, NetlinkRequest, NetlinkSocket } from "./netlink-socket.ts";
+import type { MessageWriter } from "./netlink-writer.ts";
 import type { Nft, NftChange, NftElement } from "./nft.ts";
 import { decodeGenuine, decodeUnits, setNames, writeElement } from "./nft-elements.ts";
 import type { NftProgram } from "./nft-program.ts";
@@ -34,7 +26,6 @@ const OBJ_TYPE = 3;
 const OBJ_DATA = 4;
 const NFT_OBJECT_COUNTER = 1;
 const COUNTER_PACKETS = 2;
-const NLMSG_HEADER_BYTES = 16;
 const ATTEMPTS_MAX = 4;
 
 type Step = { readonly op: NftChange["op"]; readonly setName: string; readonly element: NftElement };
@@ -76,7 +67,7 @@ export class NetlinkNft implements Nft {
     );
     // a batch that is refused changes nothing, so it is sent again without what was there or gone already
     for (let attempt = 1; steps.length > 0; attempt += 1) {
-      const refusals = this.socket.batch(batchMarker, batchMarker, steps.map(requestOf));
+      const refusals = this.socket.batch(NFNL_SUBSYS_NFTABLES, steps.map(requestOf));
       if (refusals.size === 0) return;
       const settled = settle(steps, refusals);
       if (settled === undefined || attempt === ATTEMPTS_MAX) throw [...refusals.values()].at(-1)?.refusal;
@@ -92,53 +83,54 @@ export class NetlinkNft implements Nft {
   }
 
   counters(): ReadonlyMap<string, number> {
-    const body = encodeBody(tableHeader(), (out) => {
-      out.push(OBJ_TABLE, text(NFT_TABLE));
-      out.push(OBJ_TYPE, u32be(NFT_OBJECT_COUNTER));
-    });
-    const request = { type: GETOBJ, body, doing: "read counters" };
+    const write = (out: MessageWriter) => {
+      writeHeader(out);
+      out.text(OBJ_TABLE, NFT_TABLE);
+      out.u32be(OBJ_TYPE, NFT_OBJECT_COUNTER);
+    };
+    const request = { type: GETOBJ, write, doing: () => "read counters" };
     const messages = ignoring(["ENOENT"], () => this.socket.dump(request)) ?? [];
     return new Map(
       messages
-        .map(({ data }) => decodeAttributes(data, NFGENMSG_BYTES))
-        .filter((object) => textOf(object, OBJ_TABLE) === NFT_TABLE)
-        .map((object) => [textOf(object, OBJ_NAME) ?? "", packetsOf(object)]),
+        .map(({ data }) => new Attributes(data, NFGENMSG_BYTES))
+        .filter((object) => object.text(OBJ_TABLE) === NFT_TABLE)
+        .map((object) => [object.text(OBJ_NAME) ?? "", packetsOf(object)]),
     );
   }
 
   private elementsOf(setName: string): Attributes[] {
-    const body = encodeBody(tableHeader(), (out) => {
-      out.push(LIST_TABLE, text(NFT_TABLE));
-      out.push(LIST_SET, text(setName));
-    });
-    const request = { type: GETSETELEM, body, doing: `list elements of ${setName}` };
+    const write = (out: MessageWriter) => writeSetRef(out, setName);
+    const request = { type: GETSETELEM, write, doing: () => `list elements of ${setName}` };
     const messages = ignoring(["ENOENT"], () => this.socket.dump(request)) ?? [];
     return messages.flatMap(({ data }) => {
-      const list = decodeAttributes(data, NFGENMSG_BYTES).get(LIST_ELEMENTS);
+      const list = new Attributes(data, NFGENMSG_BYTES).get(LIST_ELEMENTS);
       return list === undefined ? [] : listItems(list);
     });
   }
 }
 
-/** struct nfgenmsg: family u8, version u8, resource id u16 in network order; of a batch the subsystem. */
-const batchMarker = Buffer.concat([Buffer.of(0, 0), u16be(NFNL_SUBSYS_NFTABLES)]);
+/** struct nfgenmsg: family u8, version u8, resource id u16. */
+function writeHeader(out: MessageWriter): void {
+  out.four(NFPROTO_INET, 0, 0, 0);
+}
 
-function tableHeader(): Buffer {
-  return Buffer.of(NFPROTO_INET, 0, 0, 0);
+function writeSetRef(out: MessageWriter, setName: string): void {
+  writeHeader(out);
+  out.text(LIST_TABLE, NFT_TABLE);
+  out.text(LIST_SET, setName);
 }
 
 function requestOf({ op, setName, element }: Step): NetlinkRequest {
-  const body = encodeBody(tableHeader(), (out) => {
-    out.push(LIST_TABLE, text(NFT_TABLE));
-    out.push(LIST_SET, text(setName));
-    out.push(LIST_ELEMENTS, (list) =>
-      writeElement(list, element, op === "add" && setName.startsWith("uplink")),
-    );
-  });
-  const doing = `${op} ${describe(element)} in set ${setName}`;
+  const write = (out: MessageWriter) => {
+    writeSetRef(out, setName);
+    const list = out.open(LIST_ELEMENTS);
+    writeElement(out, element, op === "add" && setName.startsWith("uplink"));
+    out.close(list);
+  };
+  const doing = () => `${op} ${describe(element)} in set ${setName}`;
   return op === "add"
-    ? { type: NEWSETELEM, flags: FlagsNew.CREATE, body, doing }
-    : { type: DELSETELEM, body, doing };
+    ? { type: NEWSETELEM, flags: NLM_F_CREATE, write, doing }
+    : { type: DELSETELEM, write, doing };
 }
 
 /** The steps that are left to do after what the kernel refused, or undefined when a refusal is a real one. */
@@ -166,13 +158,6 @@ function describe(element: NftElement): string {
   return element.set === "genuine" ? `${element.link} . ${element.address}` : `${element.unit}`;
 }
 
-function listItems(list: Buffer): Attributes[] {
-  const items: Attributes[] = [];
-  parseAttributes(list, ({ data }) => items.push(decodeAttributes(data)));
-  return items;
-}
-
 function packetsOf(object: Attributes): number {
-  const data = object.get(OBJ_DATA);
-  return Number((data && decodeAttributes(data).get(COUNTER_PACKETS)?.readBigUInt64BE()) ?? 0n);
+  return Number(object.nested(OBJ_DATA)?.get(COUNTER_PACKETS)?.readBigUInt64BE() ?? 0n);
 }

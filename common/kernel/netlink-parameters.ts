@@ -1,6 +1,6 @@
 /** News of IP parameters (linux/netconf.h): the kernel tells of rp_filter and forwarding, of `all` and `default` too. */
 import type { KernelEvent } from "./events.ts";
-import { AF_INET, AF_INET6, decodeAttributes, hostU32, readHostS32 } from "./netlink-codec.ts";
+import { AF_INET, AF_INET6, Attributes } from "./netlink-codec.ts";
 
 export const RTM_NEWNETCONF = 80;
 /** struct netconfmsg: family u8, padded to 4 bytes. */
@@ -14,16 +14,16 @@ const IFINDEX_DEFAULT = -2;
 /** Undefined for what is neither IPv4 nor IPv6, and for parameters that we do not know. */
 export function decodeParameters(data: Buffer): KernelEvent | undefined {
   const family = data.readUInt8(0);
-  const attributes = decodeAttributes(data, NETCONFMSG_BYTES);
-  const index = attributes.get(NETCONFA_IFINDEX);
-  const rpFilter = hostU32(attributes, NETCONFA_RP_FILTER);
-  const forwarding = hostU32(attributes, NETCONFA_FORWARDING);
+  const attributes = new Attributes(data, NETCONFMSG_BYTES);
+  const index = attributes.u32(NETCONFA_IFINDEX);
+  const rpFilter = attributes.u32(NETCONFA_RP_FILTER);
+  const forwarding = attributes.u32(NETCONFA_FORWARDING);
   if ((family !== AF_INET && family !== AF_INET6) || index === undefined) return undefined;
   if (rpFilter === undefined && forwarding === undefined) return undefined;
   return {
     kind: "parameter",
     family: family === AF_INET ? 4 : 6,
-    ...scopeOf(readHostS32(index)),
+    ...scopeOf(index | 0),
     ...(rpFilter !== undefined && { rpFilter }),
     ...(forwarding !== undefined && { forwarding: forwarding !== 0 }),
   };

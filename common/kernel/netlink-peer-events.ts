@@ -3,13 +3,23 @@
  * of a veth's far end has. A pod with privileges can make as many such events as it likes, so they are read at a rate, out of a
  * buffer that may overflow: what was lost is told as "any of them".
  */
-import { parseMessages } from "netlink/dist/structs.js";
 import { systemClock } from "../clock.ts";
+import { POD_LINK_PREFIX } from "../constants.ts";
 import { KernelError } from "./errors.ts";
+import { peerEventFilter } from "./event-filter.ts";
 import type { KernelEvent } from "./events.ts";
-import { close, openNetlink, type Poll, pollReadable, receive, setBuffers, setSocketOption } from "./libc.ts";
+import {
+  attachFilter,
+  close,
+  openNetlink,
+  type Poll,
+  pollReadable,
+  receive,
+  setBuffers,
+  setSocketOption,
+} from "./libc.ts";
 import { decodeLink, RTM_NEWLINK } from "./netlink-links.ts";
-import { NETLINK_ROUTE } from "./netlink-socket.ts";
+import { NETLINK_ROUTE, parseMessages } from "./netlink-message.ts";
 import { inNetns } from "./netns-window.ts";
 
 const SOL_NETLINK = 270;
@@ -22,6 +32,12 @@ const BUFFER_BYTES = 1 << 19;
 /** Together they bound the work: what a pod makes beyond it is lost. */
 const READ_EVERY_MS = 20;
 const READS_MAX = 40;
+
+/** Host ends, which are told of too: the prefix and 12 hex digits. */
+const HOSTS_OWN_ENDS_DROPPED = peerEventFilter({
+  nameLength: POD_LINK_PREFIX.length + 12,
+  prefix: POD_LINK_PREFIX,
+});
 
 export class PeerEvents {
   private readonly emit: (event: KernelEvent) => void;
@@ -46,6 +62,7 @@ export class PeerEvents {
 
   private askForAll(): boolean {
     setBuffers(this.fd, BUFFER_BYTES);
+    attachFilter(this.fd, HOSTS_OWN_ENDS_DROPPED);
     try {
       setSocketOption(this.fd, SOL_NETLINK, LISTEN_ALL_NSID, 1);
       return true;

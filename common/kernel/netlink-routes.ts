@@ -1,19 +1,11 @@
 /** Routes over rtnetlink (linux/rtnetlink.h). */
-import { FlagsNew } from "netlink/dist/constants.js";
 import { LOOPBACK_INDEX } from "../constants.ts";
 import { Cidr, type Family, IpAddress } from "../ip.ts";
 import { ignoring, KernelError } from "./errors.ts";
-import {
-  AF_INET,
-  addressFamily,
-  addressOf,
-  decodeAttributes,
-  encodeBody,
-  hostU32,
-  readHostU32,
-  u32,
-} from "./netlink-codec.ts";
+import { AF_INET, Attributes, addressFamily } from "./netlink-codec.ts";
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, readHostU32 } from "./netlink-message.ts";
 import type { NetlinkSocket } from "./netlink-socket.ts";
+import type { MessageWriter } from "./netlink-writer.ts";
 import { isSameRoute, type Route, type Routes, type RouteType, routeScope } from "./routes.ts";
 
 export const RTM_NEWROUTE = 24;
@@ -50,7 +42,7 @@ export class NetlinkRoutes implements Routes {
 
   add(route: Route): void {
     try {
-      this.create(route, FlagsNew.EXCL, "add");
+      this.create(route, NLM_F_EXCL, "add");
     } catch (error) {
       if (error instanceof KernelError && error.code === "EEXIST" && this.holds(route)) return;
       throw error;
@@ -58,17 +50,18 @@ export class NetlinkRoutes implements Routes {
   }
 
   replace(route: Route): void {
-    this.create(route, FlagsNew.REPLACE, "replace");
+    this.create(route, NLM_F_REPLACE, "replace");
   }
 
   remove(route: Route, { soleType = false }: { readonly soleType?: boolean } = {}): void {
     // IPv6 ignores the type when it deletes, so `prohibit` would take a `blackhole` of the same metric
     const isUnsure = route.destination.family === 6 && route.type !== "unicast" && !soleType;
     if (isUnsure && !this.holds(route)) return;
-    const body = encodeRoute(route, RT_SCOPE_NOWHERE, (out) => {
-      if (route.destination.family === 6 && route.type !== "unicast") out.push(RTA_OIF, u32(LOOPBACK_INDEX));
-    });
-    const request = { type: RTM_DELROUTE, body, doing: `remove ${describe(route)}` };
+    const write = (out: MessageWriter) => {
+      writeRoute(out, route, RT_SCOPE_NOWHERE);
+      if (route.destination.family === 6 && route.type !== "unicast") out.u32(RTA_OIF, LOOPBACK_INDEX);
+    };
+    const request = { type: RTM_DELROUTE, write, doing: () => `remove ${describe(route)}` };
     // ENOENT: the table is gone; ENODEV: the link is, and its routes with it
     ignoring(["ESRCH", "ENOENT", "ENODEV"], () => this.socket.ask(request));
   }
@@ -78,9 +71,12 @@ export class NetlinkRoutes implements Routes {
   }
 
   private create(route: Route, mode: number, verb: string): void {
-    const body = encodeRoute(route, routeScope(route));
-    const flags = FlagsNew.CREATE | mode;
-    this.socket.ask({ type: RTM_NEWROUTE, flags, body, doing: `${verb} ${describe(route)}` });
+    this.socket.ask({
+      type: RTM_NEWROUTE,
+      flags: NLM_F_CREATE | mode,
+      write: (out) => writeRoute(out, route, routeScope(route)),
+      doing: () => `${verb} ${describe(route)}`,
+    });
   }
 
   private holds(route: Route): boolean {
@@ -89,9 +85,11 @@ export class NetlinkRoutes implements Routes {
   }
 
   private dump({ family, table, protocol = 0 }: Filter, type: number): Route[] {
-    const header = routeHeader({ family: addressFamily(family), protocol, type });
-    const body = encodeBody(header, (out) => out.push(RTA_TABLE, u32(table)));
-    const request = { type: RTM_GETROUTE, body, doing: `list routes of table ${table}` };
+    const write = (out: MessageWriter) => {
+      writeHeader(out, { family, protocol, type });
+      out.u32(RTA_TABLE, table);
+    };
+    const request = { type: RTM_GETROUTE, write, doing: () => `list routes of table ${table}` };
     // ENOENT is an absent IPv4 table
     const messages = ignoring(["ENOENT"], () => this.socket.dump(request)) ?? [];
     return messages.flatMap(({ data }) => decodeRoute(data) ?? []);
@@ -102,18 +100,18 @@ export class NetlinkRoutes implements Routes {
 export function decodeRoute(data: Buffer): Route | undefined {
   const type = TYPE_NAMES.get(data.readUInt8(7));
   if (type === undefined) return undefined;
-  const attributes = decodeAttributes(data, RTMSG_BYTES);
+  const attributes = new Attributes(data, RTMSG_BYTES);
   const family = data.readUInt8(0) === AF_INET ? 4 : 6;
-  const destination = addressOf(attributes, RTA_DST) ?? IpAddress.fromValue(family, 0n);
-  const linkIndex = type === "unicast" ? hostU32(attributes, RTA_OIF) : undefined;
-  const gateway = addressOf(attributes, RTA_GATEWAY);
-  const preferredSource = addressOf(attributes, RTA_PREFSRC);
+  const destination = attributes.address(RTA_DST) ?? IpAddress.fromValue(family, 0n);
+  const linkIndex = type === "unicast" ? attributes.u32(RTA_OIF) : undefined;
+  const gateway = attributes.address(RTA_GATEWAY);
+  const preferredSource = attributes.address(RTA_PREFSRC);
   return {
     destination: Cidr.of(destination, data.readUInt8(1)),
-    table: hostU32(attributes, RTA_TABLE) ?? data.readUInt8(4),
+    table: attributes.u32(RTA_TABLE) ?? data.readUInt8(4),
     type,
     protocol: data.readUInt8(5),
-    metric: hostU32(attributes, RTA_PRIORITY) ?? 0,
+    metric: attributes.u32(RTA_PRIORITY) ?? 0,
     ...(linkIndex !== undefined && { linkIndex }),
     ...(gateway !== undefined && { gateway }),
     ...((readHostU32(data, 8) & RTNH_F_ONLINK) !== 0 && { onLink: true }),
@@ -123,51 +121,36 @@ export function decodeRoute(data: Buffer): Route | undefined {
 }
 
 type Header = {
-  family: number;
-  prefixLength?: number;
-  protocol?: number;
-  scope?: number;
-  type?: number;
-  flags?: number;
+  readonly family: Family;
+  readonly prefixLength?: number;
+  readonly protocol: number;
+  readonly scope?: number;
+  readonly type: number;
+  readonly flags?: number;
 };
 
 /**
  * struct rtmsg: family, destination length, source length, tos, table, protocol, scope, type: u8 each; flags u32. The table is 0 because
  * the attribute has it, with room for numbers above 255.
  */
-function routeHeader({
-  family,
-  prefixLength = 0,
-  protocol = 0,
-  scope = 0,
-  type = 0,
-  flags = 0,
-}: Header): Buffer {
-  return Buffer.concat([Buffer.of(family, prefixLength, 0, 0, 0, protocol, scope, type), u32(flags)]);
+function writeHeader(out: MessageWriter, header: Header): void {
+  const { family, prefixLength = 0, protocol, scope = 0, type, flags = 0 } = header;
+  out.four(addressFamily(family), prefixLength, 0, 0);
+  out.four(0, protocol, scope, type);
+  out.word(flags);
 }
 
-function encodeRoute(
-  route: Route,
-  scope: number,
-  writeMore: Parameters<typeof encodeBody>[1] = () => undefined,
-): Buffer {
-  const header = routeHeader({
-    family: addressFamily(route.destination.family),
-    prefixLength: route.destination.prefixLength,
-    protocol: route.protocol,
-    scope,
-    type: TYPE_NUMBERS[route.type],
-    flags: route.onLink ? RTNH_F_ONLINK : 0,
-  });
-  return encodeBody(header, (out) => {
-    out.push(RTA_TABLE, u32(route.table));
-    if (route.destination.prefixLength > 0) out.push(RTA_DST, route.destination.address.toBytes());
-    if (route.metric !== 0) out.push(RTA_PRIORITY, u32(route.metric));
-    if (route.linkIndex !== undefined) out.push(RTA_OIF, u32(route.linkIndex));
-    if (route.gateway !== undefined) out.push(RTA_GATEWAY, route.gateway.toBytes());
-    if (route.preferredSource !== undefined) out.push(RTA_PREFSRC, route.preferredSource.toBytes());
-    writeMore(out);
-  });
+function writeRoute(out: MessageWriter, route: Route, scope: number): void {
+  const { family, prefixLength, address } = route.destination;
+  const flags = route.onLink ? RTNH_F_ONLINK : 0;
+  const { protocol } = route;
+  writeHeader(out, { family, prefixLength, protocol, scope, type: TYPE_NUMBERS[route.type], flags });
+  out.u32(RTA_TABLE, route.table);
+  if (prefixLength > 0) out.value(RTA_DST, address.toBytes());
+  if (route.metric !== 0) out.u32(RTA_PRIORITY, route.metric);
+  if (route.linkIndex !== undefined) out.u32(RTA_OIF, route.linkIndex);
+  if (route.gateway !== undefined) out.value(RTA_GATEWAY, route.gateway.toBytes());
+  if (route.preferredSource !== undefined) out.value(RTA_PREFSRC, route.preferredSource.toBytes());
 }
 
 function describe({ type, destination, table, metric, linkIndex }: Route): string {

@@ -1,22 +1,10 @@
 /** Policy routing rules over rtnetlink (linux/fib_rules.h). */
-import { FlagsNew } from "netlink/dist/constants.js";
 import { Cidr, type Family, type IpAddress } from "../ip.ts";
 import { ignoring } from "./errors.ts";
-import {
-  AF_INET,
-  type Attributes,
-  addressFamily,
-  addressOf,
-  decodeAttributes,
-  encodeBody,
-  hostU32,
-  readHostU32,
-  text,
-  textOf,
-  u8,
-  u32,
-} from "./netlink-codec.ts";
+import { AF_INET, Attributes, addressFamily } from "./netlink-codec.ts";
+import { NLM_F_CREATE, NLM_F_EXCL, readHostU32 } from "./netlink-message.ts";
 import type { NetlinkSocket } from "./netlink-socket.ts";
+import type { MessageWriter } from "./netlink-writer.ts";
 import { isSameRule, type Rule, type Rules } from "./rules.ts";
 
 export const RTM_NEWRULE = 32;
@@ -49,33 +37,39 @@ export class NetlinkRules implements Rules {
   }
 
   add(rule: Rule): void {
-    const flags = FlagsNew.CREATE | FlagsNew.EXCL;
-    const request = { type: RTM_NEWRULE, flags, body: encodeRule(rule), doing: `add ${describe(rule)}` };
-    ignoring(["EEXIST"], () => this.socket.ask(request));
+    const flags = NLM_F_CREATE | NLM_F_EXCL;
+    const write = (out: MessageWriter) => writeRule(out, rule);
+    const doing = () => `add ${describe(rule)}`;
+    ignoring(["EEXIST"], () => this.socket.ask({ type: RTM_NEWRULE, flags, write, doing }));
   }
 
   remove(rule: Rule): void {
     // what a removal leaves out matches anything: a rule with fewer conditions would take one with more
     if (!this.list(rule.family).some((other) => isSameRule(other, rule))) return;
-    const request = { type: RTM_DELRULE, body: encodeRule(rule), doing: `remove ${describe(rule)}` };
-    ignoring(["ENOENT"], () => this.socket.ask(request));
+    const write = (out: MessageWriter) => writeRule(out, rule);
+    const doing = () => `remove ${describe(rule)}`;
+    ignoring(["ENOENT"], () => this.socket.ask({ type: RTM_DELRULE, write, doing }));
   }
 
   list(family: Family): Rule[] {
-    const header = Buffer.concat([u8(addressFamily(family)), Buffer.alloc(RULE_HEADER_BYTES - 1)]);
-    const messages = this.socket.dump({ type: RTM_GETRULE, body: header, doing: `list IPv${family} rules` });
-    return messages.map(({ data }) => decodeRule(data));
+    const write = (out: MessageWriter) => {
+      out.four(addressFamily(family), 0, 0, 0);
+      out.word(0);
+      out.word(0);
+    };
+    const request = { type: RTM_GETRULE, write, doing: () => `list IPv${family} rules` };
+    return this.socket.dump(request).map(({ data }) => decodeRule(data));
   }
 }
 
 /** A rule out of a RTM_NEWRULE or RTM_DELRULE message. */
 export function decodeRule(data: Buffer): Rule {
-  const attributes = decodeAttributes(data, RULE_HEADER_BYTES);
-  const from = prefixOf(addressOf(attributes, FRA_SRC), data.readUInt8(2));
-  const to = prefixOf(addressOf(attributes, FRA_DST), data.readUInt8(1));
-  const inLink = textOf(attributes, FRA_IIFNAME);
-  const mask = hostU32(attributes, FRA_FWMASK) ?? 0;
-  const value = hostU32(attributes, FRA_FWMARK) ?? 0;
+  const attributes = new Attributes(data, RULE_HEADER_BYTES);
+  const from = prefixOf(attributes.address(FRA_SRC), data.readUInt8(2));
+  const to = prefixOf(attributes.address(FRA_DST), data.readUInt8(1));
+  const inLink = attributes.text(FRA_IIFNAME);
+  const mask = attributes.u32(FRA_FWMASK) ?? 0;
+  const value = attributes.u32(FRA_FWMARK) ?? 0;
   const suppressPrefixLength = setNumber(attributes, FRA_SUPPRESS_PREFIXLEN);
   const suppressLinkGroup = setNumber(attributes, FRA_SUPPRESS_IFGROUP);
   const isInverted = (readHostU32(data, 8) & FIB_RULE_INVERT) !== 0;
@@ -83,8 +77,8 @@ export function decodeRule(data: Buffer): Rule {
   const isLookup = data.readUInt8(7) === FR_ACT_TO_TBL;
   return {
     family: data.readUInt8(0) === AF_INET ? 4 : 6,
-    priority: hostU32(attributes, FRA_PRIORITY) ?? 0,
-    table: isLookup ? (hostU32(attributes, FRA_TABLE) ?? data.readUInt8(4)) : 0,
+    priority: attributes.u32(FRA_PRIORITY) ?? 0,
+    table: isLookup ? (attributes.u32(FRA_TABLE) ?? data.readUInt8(4)) : 0,
     protocol: attributes.get(FRA_PROTOCOL)?.readUInt8() ?? 0,
     ...(from !== undefined && { from }),
     ...(to !== undefined && { to }),
@@ -102,29 +96,28 @@ function prefixOf(address: IpAddress | undefined, length: number): Cidr | undefi
 }
 
 function setNumber(attributes: Attributes, type: number): number | undefined {
-  const value = hostU32(attributes, type);
+  const value = attributes.u32(type);
   return value === UNSET ? undefined : value;
 }
 
 /** struct fib_rule_hdr: family, destination length, source length, tos, table, 2 reserved, action: u8 each; flags u32. */
-function encodeRule(rule: Rule): Buffer {
-  const lengths = [rule.to?.prefixLength ?? 0, rule.from?.prefixLength ?? 0];
-  const header = Buffer.of(addressFamily(rule.family), ...lengths, 0, 0, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0);
-  return encodeBody(header, (out) => {
-    out.push(FRA_PRIORITY, u32(rule.priority));
-    out.push(FRA_TABLE, u32(rule.table));
-    out.push(FRA_PROTOCOL, u8(rule.protocol));
-    if (rule.from !== undefined) out.push(FRA_SRC, rule.from.address.toBytes());
-    if (rule.to !== undefined) out.push(FRA_DST, rule.to.address.toBytes());
-    if (rule.inLink !== undefined) out.push(FRA_IIFNAME, text(rule.inLink));
-    if (rule.mark !== undefined) {
-      out.push(FRA_FWMARK, u32(rule.mark.value));
-      out.push(FRA_FWMASK, u32(rule.mark.mask));
-    }
-    if (rule.suppressPrefixLength !== undefined)
-      out.push(FRA_SUPPRESS_PREFIXLEN, u32(rule.suppressPrefixLength));
-    if (rule.suppressLinkGroup !== undefined) out.push(FRA_SUPPRESS_IFGROUP, u32(rule.suppressLinkGroup));
-  });
+function writeRule(out: MessageWriter, rule: Rule): void {
+  const { from, to, inLink, mark, suppressPrefixLength, suppressLinkGroup } = rule;
+  out.four(addressFamily(rule.family), to?.prefixLength ?? 0, from?.prefixLength ?? 0, 0);
+  out.four(0, 0, 0, FR_ACT_TO_TBL);
+  out.word(0);
+  out.u32(FRA_PRIORITY, rule.priority);
+  out.u32(FRA_TABLE, rule.table);
+  out.u8(FRA_PROTOCOL, rule.protocol);
+  if (from !== undefined) out.value(FRA_SRC, from.address.toBytes());
+  if (to !== undefined) out.value(FRA_DST, to.address.toBytes());
+  if (inLink !== undefined) out.text(FRA_IIFNAME, inLink);
+  if (mark !== undefined) {
+    out.u32(FRA_FWMARK, mark.value);
+    out.u32(FRA_FWMASK, mark.mask);
+  }
+  if (suppressPrefixLength !== undefined) out.u32(FRA_SUPPRESS_PREFIXLEN, suppressPrefixLength);
+  if (suppressLinkGroup !== undefined) out.u32(FRA_SUPPRESS_IFGROUP, suppressLinkGroup);
 }
 
 function describe({ family, priority, table }: Rule): string {

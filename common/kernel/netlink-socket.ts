@@ -2,19 +2,29 @@
  * Requests to the kernel over netlink, answered before the call returns. The kernel handles a request inside send(): afterwards every
  * answer waits in the socket (of a dump, each receive makes the next part). So no event loop, no timeout, no promise is needed.
  */
-import { Flags, FlagsGet, MessageType, Protocol } from "netlink/dist/constants.js";
-import { formatMessage, type NetlinkMessage, parseMessages } from "netlink/dist/structs.js";
 import { KernelError } from "./errors.ts";
 import { close, errnoName, openNetlink, receive, send, setBuffers, setSocketOption } from "./libc.ts";
-import { decodeAttributes, readHostS32, textOf } from "./netlink-codec.ts";
+import { Attributes } from "./netlink-codec.ts";
+import {
+  type NetlinkMessage,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_HEADER_BYTES,
+  parseMessages,
+  readHostS32,
+} from "./netlink-message.ts";
+import { borrowWriter, type MessageWriter, returnWriter } from "./netlink-writer.ts";
 
 export type NetlinkRequest = {
   readonly type: number;
   /** Flags beside REQUEST and ACK, which every request carries. */
   readonly flags?: number;
-  readonly body: Uint8Array;
+  /** Writes what follows the message's header. */
+  readonly write: (out: MessageWriter) => void;
   /** For the error's message: `add route 10.0.0.1/32`. */
-  readonly doing: string;
+  readonly doing: () => string;
 };
 
 /** What the kernel said to one request: messages, and why it refused, if it did. */
@@ -28,25 +38,21 @@ export type NetlinkAnswer = {
 };
 
 type Pending = { -readonly [Key in keyof NetlinkAnswer]: NetlinkAnswer[Key] } & {
-  readonly doing: string;
-  readonly messages: NetlinkMessage[];
+  readonly doing: () => string;
+  messages: NetlinkMessage[];
   done: boolean;
 };
 
 const SOL_NETLINK = 270;
 const [CAP_ACK, EXT_ACK, GET_STRICT_CHK] = [10, 11, 12];
-const NLMSG_HEADER_BYTES = 16;
 /** NLMSGERR_ATTR_MSG and NLMSGERR_ATTR_OFFS of linux/netlink.h. */
 const [ERROR_TEXT, ERROR_OFFSET] = [1, 2];
 const NLM_F_ACK_TLVS = 0x200;
 const NLM_F_DUMP_INTR = 0x10;
+const [BATCH_BEGIN, BATCH_END] = [0x10, 0x11];
 /** Acknowledgements wait in the receive buffer: 110 fit its default size. */
 const REQUESTS_PER_SEND_MAX = 64;
 const DUMP_ATTEMPTS_MAX = 20;
-
-/** NETLINK_ROUTE and NETLINK_NETFILTER. */
-export const NETLINK_ROUTE = Protocol.ROUTE;
-export const NETLINK_NETFILTER = Protocol.NETFILTER;
 
 /**
  * A netlink socket for requests, of the namespace it was opened in, whichever the thread is in later. One caller at a time, which
@@ -57,7 +63,7 @@ export class NetlinkSocket implements Disposable {
   readonly port: number;
   private fd: number;
   private sequence = 0;
-  private gathered: NetlinkRequest[] | undefined;
+  private gathered: Outgoing | undefined;
 
   private constructor(fd: number, port: number) {
     this.fd = fd;
@@ -83,7 +89,7 @@ export class NetlinkSocket implements Disposable {
    */
   together<T>(work: () => T): T {
     if (this.gathered !== undefined) return work();
-    const gathered: NetlinkRequest[] = [];
+    using gathered = new Outgoing();
     this.gathered = gathered;
     let result: T;
     try {
@@ -95,23 +101,20 @@ export class NetlinkSocket implements Disposable {
     return result;
   }
 
-  private sendAll(requests: readonly NetlinkRequest[]): void {
-    let refusal: KernelError | undefined;
-    for (let from = 0; from < requests.length; from += REQUESTS_PER_SEND_MAX) {
-      const pending = new Map<number, Pending>();
-      this.send(
-        frameAll(requests.slice(from, from + REQUESTS_PER_SEND_MAX), pending, () => this.nextSequence()),
-      );
-      this.collect(pending, [...pending.values()].at(-1));
-      for (const answer of pending.values()) refusal ??= answer.refusal;
+  private sendAll(outgoing: Outgoing): void {
+    for (let from = 0; from < outgoing.count; from += REQUESTS_PER_SEND_MAX) {
+      const to = Math.min(from + REQUESTS_PER_SEND_MAX, outgoing.count);
+      const last = outgoing.acknowledge(to - 1);
+      this.send(outgoing.bytes(from, to));
+      this.collect(outgoing.pending, [last]);
     }
-    if (refusal !== undefined) throw refusal;
+    for (const { refusal } of outgoing.pending.values()) if (refusal !== undefined) throw refusal;
   }
 
   /** One request; gives the messages of the answer. */
   ask(request: NetlinkRequest): readonly NetlinkMessage[] {
     if (this.gathered !== undefined) {
-      this.gathered.push(request);
+      this.gathered.add(request, this.nextSequence());
       return [];
     }
     const [answer] = this.exchange([request]);
@@ -122,43 +125,37 @@ export class NetlinkSocket implements Disposable {
   /** A whole list; repeated while the kernel says that a change disturbed it (`EINTR` when that does not end). */
   dump(request: NetlinkRequest): readonly NetlinkMessage[] {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS_MAX; attempt += 1) {
-      const [answer] = this.exchange([{ ...request, flags: FlagsGet.DUMP }]);
+      const [answer] = this.exchange([{ ...request, flags: NLM_F_DUMP }]);
       if (answer?.refusal !== undefined && answer.refusal.code !== "EINTR") throw answer.refusal;
       if (answer !== undefined && answer.refusal === undefined && !answer.interrupted) return answer.messages;
     }
-    throw new KernelError("EINTR", `${request.doing}: disturbed by changes ${DUMP_ATTEMPTS_MAX} times`);
+    throw new KernelError("EINTR", `${request.doing()}: disturbed by changes ${DUMP_ATTEMPTS_MAX} times`);
   }
 
   /** Several requests in one send, at most 64: each is carried out, also after one that was refused. Answers in their order. */
   exchange(requests: readonly NetlinkRequest[]): readonly NetlinkAnswer[] {
     if (requests.length > REQUESTS_PER_SEND_MAX)
       throw new RangeError(`${requests.length} requests in one send`);
-    const pending = new Map<number, Pending>();
-    const parts: Uint8Array[] = [];
-    for (const { type, flags = 0, body, doing } of requests) {
-      const seq = this.nextSequence();
-      pending.set(seq, { doing, messages: [], interrupted: false, done: false });
-      parts.push(...frame(type, Flags.REQUEST | Flags.ACK | flags, seq, body));
-    }
-    this.send(parts);
-    this.collect(pending);
-    return [...pending.values()];
+    using outgoing = new Outgoing();
+    for (const request of requests) outgoing.add(request, this.nextSequence(), NLM_F_ACK);
+    this.send(outgoing.bytes());
+    const answers = [...outgoing.pending.values()];
+    this.collect(outgoing.pending, answers);
+    return answers;
   }
 
   /**
-   * Requests between batch markers, as nfnetlink wants them: all or nothing. Gives a request's answer at its index where the kernel
+   * Requests between batch markers, as nfnetlink wants them of a subsystem: all or nothing. Gives a request's answer at its index where the kernel
    * refused it, so an empty map is success.
    */
-  batch(
-    begin: Uint8Array,
-    end: Uint8Array,
-    requests: readonly NetlinkRequest[],
-  ): ReadonlyMap<number, NetlinkAnswer> {
-    const pending = new Map<number, Pending>();
-    const parts = [...frame(0x10, Flags.REQUEST, this.nextSequence(), begin)];
-    parts.push(...frameAll(requests, pending, () => this.nextSequence()));
-    parts.push(...frame(0x11, Flags.REQUEST, this.nextSequence(), end));
-    this.send(parts);
+  batch(subsystem: number, requests: readonly NetlinkRequest[]): ReadonlyMap<number, NetlinkAnswer> {
+    using outgoing = new Outgoing();
+    outgoing.mark(BATCH_BEGIN, subsystem, this.nextSequence());
+    for (const request of requests) outgoing.add(request, this.nextSequence());
+    outgoing.acknowledge(requests.length - 1);
+    outgoing.mark(BATCH_END, subsystem, this.nextSequence());
+    this.send(outgoing.bytes());
+    const { pending } = outgoing;
     for (let bytes = receive(this.fd); bytes !== undefined; bytes = receive(this.fd)) record(pending, bytes);
     return new Map([...[...pending.values()].entries()].filter(([, answer]) => answer.refusal !== undefined));
   }
@@ -169,21 +166,20 @@ export class NetlinkSocket implements Disposable {
     this.fd = -1;
   }
 
-  private send(parts: readonly Uint8Array[]): void {
+  private send(bytes: Uint8Array): void {
     if (this.fd < 0) throw new KernelError("EBADF", "this netlink socket was closed");
-    send(this.fd, Buffer.concat(parts));
+    send(this.fd, bytes);
   }
 
-  /** Until all are answered; with a last one, only until that is: of the others the kernel tells what it refused, and before. */
-  private collect(pending: Map<number, Pending>, last?: Pending): void {
-    const waitedFor = last === undefined ? [...pending.values()] : [last];
-    while (waitedFor.some((answer) => !answer.done)) {
-      const bytes = receive(this.fd);
-      if (bytes === undefined) {
-        const silent = waitedFor.find((answer) => !answer.done);
-        throw new KernelError("EAGAIN", `${silent?.doing}: the kernel gave no answer`);
+  /** Until those are answered. Of others the kernel tells what it refused, and before. */
+  private collect(pending: ReadonlyMap<number, Pending>, waitedFor: readonly Pending[]): void {
+    for (const answer of waitedFor) {
+      while (!answer.done) {
+        const bytes = receive(this.fd);
+        if (bytes === undefined)
+          throw new KernelError("EAGAIN", `${answer.doing()}: the kernel gave no answer`);
+        record(pending, bytes);
       }
-      record(pending, bytes);
     }
   }
 
@@ -193,32 +189,64 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-/** Several requests for one send, of which the last is acknowledged: refusals come unasked, and few answers are quick to read. */
-function frameAll(
-  requests: readonly NetlinkRequest[],
-  pending: Map<number, Pending>,
-  nextSequence: () => number,
-): Uint8Array[] {
-  return requests.flatMap(({ type, flags = 0, body, doing }, index) => {
-    const seq = nextSequence();
-    pending.set(seq, { doing, messages: [], interrupted: false, done: false });
-    const ack = index === requests.length - 1 ? Flags.ACK : 0;
-    return frame(type, Flags.REQUEST | ack | flags, seq, body);
-  });
+/** Requests as bytes, and what has been answered of them, by sequence number. */
+class Outgoing implements Disposable {
+  readonly pending = new Map<number, Pending>();
+  private readonly writer = borrowWriter();
+  private readonly starts: number[] = [];
+  private readonly answers: Pending[] = [];
+
+  get count(): number {
+    return this.answers.length;
+  }
+
+  add({ type, flags = 0, write, doing }: NetlinkRequest, sequence: number, ack = 0): void {
+    this.writer.begin(type, flags | ack, sequence);
+    write(this.writer);
+    this.starts.push(this.writer.finish());
+    const answer: Pending = { doing, messages: NONE, interrupted: false, done: false };
+    this.pending.set(sequence, answer);
+    this.answers.push(answer);
+  }
+
+  /** struct nfgenmsg: family u8, version u8, resource id u16 in network order, here the subsystem. */
+  mark(type: number, subsystem: number, sequence: number): void {
+    this.writer.begin(type, 0, sequence);
+    this.writer.four(0, 0, subsystem >> 8, subsystem & 0xff);
+    this.writer.finish();
+  }
+
+  /** Of the others refusals come unasked, and few answers are quick to read. */
+  acknowledge(index: number): Pending {
+    const [start, answer] = [this.starts[index], this.answers[index]];
+    if (start === undefined || answer === undefined) throw new RangeError(`there is no request ${index}`);
+    this.writer.addFlags(start, NLM_F_ACK);
+    return answer;
+  }
+
+  /** Of requests from the one to before the other; of everything. */
+  bytes(from?: number, to?: number): Buffer {
+    const start = from === undefined ? 0 : this.starts[from];
+    const end = to === undefined ? undefined : this.starts[to];
+    return this.writer.slice(start ?? 0, end ?? this.writer.length);
+  }
+
+  [Symbol.dispose](): void {
+    returnWriter(this.writer);
+  }
 }
 
-function frame(type: number, flags: number, seq: number, body: Uint8Array): Uint8Array[] {
-  const padding = Buffer.alloc(-body.length & 3);
-  return [...formatMessage({ type, flags, seq, port: 0, data: body }), padding];
-}
+// most answers are acknowledgements
+const NONE: NetlinkMessage[] = [];
 
 /** Adds what arrived to the requests it answers; answers to anything else are left over from a call that failed. */
 function record(pending: ReadonlyMap<number, Pending>, bytes: Buffer): void {
   for (const message of parseMessages(bytes)) {
-    const answer = pending.get(message.seq);
+    const answer = pending.get(message.sequence);
     if (answer === undefined) continue;
     if ((message.flags & NLM_F_DUMP_INTR) !== 0) answer.interrupted = true;
-    if (message.type === MessageType.ERROR || message.type === MessageType.DONE) finish(answer, message);
+    if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) finish(answer, message);
+    else if (answer.messages === NONE) answer.messages = [message];
     else answer.messages.push(message);
   }
 }
@@ -227,14 +255,14 @@ function finish(answer: Pending, { type, flags, data }: NetlinkMessage): void {
   answer.done = true;
   const errno = data.length >= 4 ? -readHostS32(data) : 0;
   if (errno <= 0) return;
-  const headerLength = type === MessageType.ERROR ? 4 + NLMSG_HEADER_BYTES : 4;
-  const extra = (flags & NLM_F_ACK_TLVS) !== 0 ? decodeAttributes(data, headerLength) : new Map();
+  const headerBytes = type === NLMSG_ERROR ? 4 + NLMSG_HEADER_BYTES : 4;
+  const extra = (flags & NLM_F_ACK_TLVS) !== 0 ? new Attributes(data, headerBytes) : undefined;
   const code = errnoName(errno);
-  const words = textOf(extra, ERROR_TEXT);
+  const words = extra?.text(ERROR_TEXT);
   answer.refusal = new KernelError(
     code,
-    `${answer.doing}: ${code}${words === undefined ? "" : `, ${words}`}`,
+    `${answer.doing()}: ${code}${words === undefined ? "" : `, ${words}`}`,
   );
-  const offset = extra.get(ERROR_OFFSET);
-  if (offset !== undefined) answer.refusedOffset = offset.readUInt32LE();
+  const offset = extra?.u32(ERROR_OFFSET);
+  if (offset !== undefined) answer.refusedOffset = offset;
 }

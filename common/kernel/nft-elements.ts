@@ -2,9 +2,9 @@
  * Elements of our sets as nfnetlink attributes (linux/netfilter/nf_tables.h). A unit is a range: its first address as one element, and the
  * address behind its last one as another with the flag INTERVAL_END, unless the range reaches the end of all addresses.
  */
-import type { AttrStream } from "netlink/dist/structs.js";
 import { coveringCidrs, type Family, IpAddress } from "../ip.ts";
-import { type Attributes, decodeAttributes, text, textOf, u32be } from "./netlink-codec.ts";
+import type { Attributes } from "./netlink-codec.ts";
+import type { MessageWriter } from "./netlink-writer.ts";
 import type { NftElement } from "./nft.ts";
 
 const ELEM_KEY = 1;
@@ -29,12 +29,9 @@ export function setNames(element: NftElement): readonly string[] {
 }
 
 /** Writes an element into the list of one of its sets; with its verdict when it is added to a map. */
-export function writeElement(list: AttrStream, element: NftElement, withVerdict: boolean): void {
-  if (element.set === "genuine") {
-    list.push(LIST_ELEM, (out) => writeKey(out, genuineKey(element)));
-  } else {
-    writeUnit(list, element, withVerdict);
-  }
+export function writeElement(out: MessageWriter, element: NftElement, withVerdict: boolean): void {
+  if (element.set === "genuine") writeGenuine(out, element);
+  else writeUnit(out, element, withVerdict);
 }
 
 /** The pairs of a genuine set out of its elements. */
@@ -73,38 +70,46 @@ function genuineKey({ link, address }: Genuine): Buffer {
   return Buffer.concat([name, address.toBytes()]);
 }
 
-function writeKey(out: AttrStream, key: Buffer): void {
-  out.push(ELEM_KEY, (data) => data.push(DATA_VALUE, key));
+function writeKey(out: MessageWriter, key: Buffer): void {
+  const data = out.open(ELEM_KEY);
+  out.value(DATA_VALUE, key);
+  out.close(data);
 }
 
-function writeUnit(list: AttrStream, { unit, slot }: Unit, withVerdict: boolean): void {
-  list.push(LIST_ELEM, (out) => {
-    writeKey(out, unit.first.toBytes());
-    if (withVerdict)
-      out.push(ELEM_DATA, (data) => data.push(DATA_VERDICT, (verdict) => writeGoto(verdict, slot)));
-  });
+function writeGenuine(out: MessageWriter, element: Genuine): void {
+  const item = out.open(LIST_ELEM);
+  writeKey(out, genuineKey(element));
+  out.close(item);
+}
+
+function writeUnit(out: MessageWriter, { unit, slot }: Unit, withVerdict: boolean): void {
+  const first = out.open(LIST_ELEM);
+  writeKey(out, unit.first.toBytes());
+  if (withVerdict) writeGoto(out, slot);
+  out.close(first);
   if (unit.last.equals(lastAddress(unit.family))) return;
-  list.push(LIST_ELEM, (out) => {
-    writeKey(out, unit.last.plus(1).toBytes());
-    out.push(ELEM_FLAGS, u32be(INTERVAL_END));
-  });
+  const behind = out.open(LIST_ELEM);
+  writeKey(out, unit.last.plus(1).toBytes());
+  out.u32be(ELEM_FLAGS, INTERVAL_END);
+  out.close(behind);
 }
 
-function writeGoto(verdict: AttrStream, slot: number): void {
-  verdict.push(VERDICT_CODE, u32be(NFT_GOTO));
-  verdict.push(VERDICT_CHAIN, text(`use-${slot}`));
+function writeGoto(out: MessageWriter, slot: number): void {
+  const data = out.open(ELEM_DATA);
+  const verdict = out.open(DATA_VERDICT);
+  out.u32be(VERDICT_CODE, NFT_GOTO);
+  out.text(VERDICT_CHAIN, `use-${slot}`);
+  out.close(verdict);
+  out.close(data);
 }
 
 function keyOf(element: Attributes): Buffer {
-  const key = element.get(ELEM_KEY);
-  return (key && decodeAttributes(key).get(DATA_VALUE)) ?? Buffer.alloc(4);
+  return element.nested(ELEM_KEY)?.get(DATA_VALUE) ?? Buffer.alloc(4);
 }
 
 /** 0 for an element without a verdict that is ours. */
 function slotOf(element: Attributes): number {
-  const data = element.get(ELEM_DATA);
-  const verdict = data && decodeAttributes(data).get(DATA_VERDICT);
-  const chain = verdict && textOf(decodeAttributes(verdict), VERDICT_CHAIN);
+  const chain = element.nested(ELEM_DATA)?.nested(DATA_VERDICT)?.text(VERDICT_CHAIN);
   return Number(/^use-(\d+)$/.exec(chain ?? "")?.[1] ?? 0);
 }
 

@@ -1,6 +1,6 @@
 import { NFT_TABLE } from "../constants.ts";
 import { KernelError } from "./errors.ts";
-import { NETLINK_NETFILTER } from "./netlink-socket.ts";
+import { NETLINK_NETFILTER } from "./netlink-message.ts";
 import type { OwnPorts } from "./own-ports.ts";
 import { type ProgramResult, runProgram } from "./processes.ts";
 

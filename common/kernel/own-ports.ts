@@ -3,26 +3,44 @@
  * the sender's port. Ports are counted per protocol.
  */
 export class OwnPorts {
-  private readonly ports = new Set<string>();
-  private readonly listeners = new Set<() => void>();
+  private readonly ports = new Map<number, Set<number>>();
+  private readonly watchers = new Set<PortsWatcher>();
 
   add(protocol: number, port: number): void {
-    this.ports.add(`${protocol}/${port}`);
+    this.ports.set(protocol, this.portsOf(protocol).add(port));
+    for (const { changed } of this.watchers) changed();
   }
 
   /** Forgets a port that others may get now, after all its events have been read. */
   remove(protocol: number, port: number): void {
-    for (const listener of this.listeners) listener();
-    this.ports.delete(`${protocol}/${port}`);
+    for (const { removing } of this.watchers) removing();
+    this.portsOf(protocol).delete(port);
+    for (const { changed } of this.watchers) changed();
   }
 
   has(protocol: number, port: number): boolean {
-    return this.ports.has(`${protocol}/${port}`);
+    return this.portsOf(protocol).has(port);
   }
 
-  /** Calls back before a port is forgotten. */
-  onRemove(listener: () => void): Disposable {
-    this.listeners.add(listener);
-    return { [Symbol.dispose]: () => this.listeners.delete(listener) };
+  /** All of a protocol. */
+  list(protocol: number): readonly number[] {
+    return [...this.portsOf(protocol)];
+  }
+
+  /** Calls back until disposed. */
+  watch(watcher: PortsWatcher): Disposable {
+    this.watchers.add(watcher);
+    return { [Symbol.dispose]: () => this.watchers.delete(watcher) };
+  }
+
+  private portsOf(protocol: number): Set<number> {
+    return this.ports.get(protocol) ?? new Set();
   }
 }
+
+export type PortsWatcher = {
+  /** Before a port is forgotten. */
+  readonly removing: () => void;
+  /** After one came or was forgotten. */
+  readonly changed: () => void;
+};

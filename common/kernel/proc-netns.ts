@@ -1,16 +1,15 @@
-import { closeSync, fstatSync, openSync, statfsSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { KernelError } from "./errors.ts";
+import { isNetns } from "./libc.ts";
 import { NetlinkAddresses, NetlinkNeighbours } from "./netlink-addresses.ts";
 import { NetlinkLinks } from "./netlink-links.ts";
+import { NETLINK_ROUTE } from "./netlink-message.ts";
 import { NetlinkRoutes } from "./netlink-routes.ts";
 import { NetlinkRules } from "./netlink-rules.ts";
-import { NETLINK_ROUTE, NetlinkSocket } from "./netlink-socket.ts";
+import { NetlinkSocket } from "./netlink-socket.ts";
 import type { Netns, NetworkStack, OpenNetns } from "./netns.ts";
 import { inNetns } from "./netns-window.ts";
 import { ProcSysctl } from "./proc-sysctl.ts";
-
-/** NSFS_MAGIC of linux/magic.h: what a namespace file lives on. */
-const NSFS_MAGIC = 0x6e736673;
 
 /** Network namespaces by the files that stand for them. */
 export class ProcNetns implements Netns {
@@ -30,7 +29,7 @@ export class ProcNetns implements Netns {
 export function openNetnsFile(path: string): number {
   const fd = openExisting(path);
   // of what was opened, not of the path, which may have changed meanwhile
-  if (statfsSync(`/proc/self/fd/${fd}`).type === NSFS_MAGIC) return fd;
+  if (isNetns(fd)) return fd;
   closeSync(fd);
   throw new KernelError(
     "not-a-netns",

@@ -1,8 +1,9 @@
 import { closeSync, readFileSync } from "node:fs";
 import type { Kernel } from "./kernel.ts";
 import { NetlinkEvents } from "./netlink-events.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-message.ts";
 import { NetlinkNft } from "./netlink-nft.ts";
-import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from "./netlink-socket.ts";
+import { NetlinkSocket } from "./netlink-socket.ts";
 import { homeNetns, inNetns, startThreadPool } from "./netns-window.ts";
 import { NftProgram } from "./nft-program.ts";
 import { OwnPorts } from "./own-ports.ts";

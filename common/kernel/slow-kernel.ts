@@ -3,9 +3,9 @@ import type { IpAddress } from "../ip.ts";
 import { KernelError } from "./errors.ts";
 import type { SlowKernel } from "./kernel.ts";
 import { trimMemory } from "./libc.ts";
-import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-socket.ts";
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from "./netlink-message.ts";
 import type { OwnPorts } from "./own-ports.ts";
-import type { SlowAnswer, SlowJob, SlowRequest, SlowStart } from "./slow-protocol.ts";
+import type { SlowAnswer, SlowJob, SlowReady, SlowRequest, SlowStart } from "./slow-protocol.ts";
 
 type Settle = { readonly resolve: (removed: number) => void; readonly reject: (error: Error) => void };
 
@@ -75,8 +75,7 @@ export class WorkerKernel implements SlowKernel {
     const worker = new Worker(workerFile, { workerData: this.start, resourceLimits: WORKER_LIMITS });
     worker.on("message", (answer: SlowAnswer) => {
       if (answer.kind === "ready") {
-        this.own.add(NETLINK_ROUTE, answer.routePort);
-        this.own.add(NETLINK_NETFILTER, answer.netfilterPort);
+        this.ownPortsOf(worker, answer);
         resolve(worker);
       } else {
         this.settle(worker, answer);
@@ -94,6 +93,18 @@ export class WorkerKernel implements SlowKernel {
     worker.once("error", end);
     worker.once("exit", () => end());
     return promise;
+  }
+
+  private ownPortsOf(worker: Worker, { routePort, netfilterPort }: SlowReady): void {
+    const ports = [
+      [NETLINK_ROUTE, routePort],
+      [NETLINK_NETFILTER, netfilterPort],
+    ] as const;
+    for (const [protocol, port] of ports) this.own.add(protocol, port);
+    // another may get them then
+    worker.once("exit", () => {
+      for (const [protocol, port] of ports) this.own.remove(protocol, port);
+    });
   }
 
   private rest(worker: Worker): void {

@@ -5,9 +5,15 @@ export type SlowJob =
 
 export type SlowStart = { readonly netnsPath?: string };
 
+/** Sent once, before any job: the ports whose changes are ours. */
+export type SlowReady = {
+  readonly kind: "ready";
+  readonly routePort: number;
+  readonly netfilterPort: number;
+};
+
 export type SlowAnswer =
-  /** Sent once, before any job: the ports whose changes are ours. */
-  | { readonly kind: "ready"; readonly routePort: number; readonly netfilterPort: number }
+  | SlowReady
   | { readonly kind: "done"; readonly id: number; readonly removed: number }
   | { readonly kind: "failed"; readonly id: number; readonly code: string; readonly message: string };
 

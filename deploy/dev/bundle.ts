@@ -24,7 +24,6 @@ await build({
   mainFields: ["module", "main"],
   minifySyntax: true,
   minifyWhitespace: true,
-  keepNames: true,
   outExtension: { ".js": ".mjs" },
   // beside the entries: a thread of the daemon finds its file beside the code that starts it
   chunkNames: "[name]-[hash]",

@@ -150,16 +150,16 @@ function element(cidr: Cidr): string {
   return cidr.isSingle ? cidr.address.toString() : cidr.toString();
 }
 
-/** Raw hook, before connection tracking: what leaves a pod must come from an address that is the pod's. */
+/**
+ * Raw hook, before connection tracking: what leaves a pod must come from an address that is the pod's. What every packet meets comes first, in as few
+ * steps as can be (docs/decisions/0018).
+ */
 function genuineChains(): NftChain[] {
   return [
     {
       name: "from-pod",
       rules: [
         "icmpv6 type nd-router-advert counter name router_advert drop",
-        // kube-proxy in iptables mode lets 127/8 be routed
-        "ip daddr 127.0.0.0/8 counter name spoofed drop",
-        "iifname . ip saddr @genuine4 return",
         "iifname . ip6 saddr @genuine6 return",
         // every pod sends these from :: when it starts; every entry we need is permanent
         "icmpv6 type { mld-listener-report, mld2-listener-report, mld-listener-done, nd-router-solicit, nd-neighbor-solicit } drop",
@@ -169,7 +169,14 @@ function genuineChains(): NftChain[] {
     {
       name: "genuine",
       hook: "type filter hook prerouting priority raw",
-      rules: [`iifname "${POD_LINK_PREFIX}*" jump from-pod`],
+      rules: [
+        `iifname != "${POD_LINK_PREFIX}*" accept`,
+        // kube-proxy in iptables mode lets 127/8 be routed
+        "iifname . ip saddr @genuine4 ip daddr != 127.0.0.0/8 accept",
+        // router advertisements come from genuine addresses too
+        "iifname . ip6 saddr @genuine6 meta l4proto != ipv6-icmp accept",
+        "goto from-pod",
+      ],
     },
   ];
 }
@@ -190,6 +197,8 @@ function markChains(uplinks: readonly LoadedUplink[], externalSnat: boolean): Nf
       name: "mark-in",
       hook: `type filter hook prerouting priority ${AFTER_DNAT}`,
       rules: [
+        // what nearly every packet of a pod needs, in one step; a mark of others on it must be kept, which takes more
+        `iifname "${POD_LINK_PREFIX}*" meta mark 0 ct mark & ${hex(MARK_FIELD)} != 0 meta mark set ct mark & ${hex(MARK_FIELD)} accept`,
         "ct direction reply goto restore",
         // what a pod began goes on by the uplink, and with the source, that it began with
         `ct direction original iifname "${POD_LINK_PREFIX}*" ct mark & ${hex(MARK_FIELD)} != 0 goto restore`,

@@ -5,6 +5,7 @@
  */
 import { Cidr } from "../../common/ip.ts";
 import { runIn } from "../cloudsim/vpc/commands.ts";
+import { HOSTILE } from "../cloudsim/vpc/index.ts";
 import type { ClusterNode } from "../cluster/cluster.ts";
 import type { BenchPod } from "./sides.ts";
 import { median, type Ratio, ratioOf } from "./statistics.ts";
@@ -106,11 +107,14 @@ function discardAt(netnsPath: string, link: string, table = "bench"): void {
   runIn(netnsPath, ["nft", `add table netdev ${table} { chain in ${chain}; }`]);
 }
 
-/** A router between two namespaces, with connection tracking or without, and rules as amazon-vpc-cni has them for so many pods. */
+/**
+ * A router between two namespaces, with connection tracking or without, and rules as amazon-vpc-cni has them for so many pods. It has a node's
+ * rp_filter, so that what is compared is the same host.
+ */
 export function bareRoute(
   world: World,
   name: string,
-  options: { conntrack?: boolean; rulesOfPods?: number },
+  options: { conntrack?: boolean; rulesOfPods?: number; rule?: string },
 ): Route {
   const [sender, router, sink] = [world.place("sender"), world.place("router"), world.place("sink")];
   const ip = (netns: string, line: string) => runIn(netns, ["ip", ...line.split(" ")]);
@@ -126,8 +130,10 @@ export function bareRoute(
     ip(netns, `link set ${link} up`);
   }
   ip(sender.netnsPath, "route add default via 10.90.0.1");
+  runIn(router.netnsPath, ["sysctl", "-qw", `net.ipv4.conf.all.rp_filter=${HOSTILE.rpFilter}`]);
   if (options.conntrack === true) runIn(router.netnsPath, ["nft", CONNTRACK]);
   if (options.rulesOfPods !== undefined) addRules(router.netnsPath, options.rulesOfPods);
+  if (options.rule !== undefined) ip(router.netnsPath, `rule add ${options.rule}`);
   discardAt(sink.netnsPath, "eth0");
   return {
     name,

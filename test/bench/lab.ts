@@ -20,6 +20,8 @@ type Populated = { readonly node: ClusterNode; readonly side: Side; readonly pod
 export type Progress = (text: string) => void;
 
 const DUAL: Families = [4, 6];
+/** The kernel treats every packet in another way once a namespace has any rule of its own. */
+const NO_MATCH = "from 10.92.0.1 lookup main pref 512";
 
 export class Lab {
   private readonly world: World;
@@ -64,6 +66,7 @@ export class Lab {
     const routes = [
       bareRoute(this.world, "plain", {}),
       bareRoute(this.world, "conntrack", { conntrack: true }),
+      bareRoute(this.world, "conntrack, one rule", { conntrack: true, rule: NO_MATCH }),
       bareRoute(this.world, `two rules for each of ${usual} pods`, { conntrack: true, rulesOfPods: usual }),
       bareRoute(this.world, `two rules for each of ${many} pods`, { conntrack: true, rulesOfPods: many }),
     ];

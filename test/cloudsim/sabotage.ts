@@ -86,7 +86,9 @@ export const SABOTAGES: readonly Sabotage[] = [
     name: "ct-mark-restore",
     removes: "the restoring of a connection's mark for what pods answer",
     counter: SOURCE_CHECK,
-    alter: changeRules("mark-in", (rules) => without(rules, startsWith("ct direction reply"))),
+    alter: changeRules("mark-in", (rules) =>
+      without(rules, (rule) => rule.startsWith("ct direction reply") || isShortcut(rule)),
+    ),
   },
   {
     name: "reply-limit",
@@ -196,6 +198,11 @@ function changeRules(
 }
 
 /** `mark & mask | value` becomes `value`. */
+/** The restoring for pods' packets that carry no mark yet. */
+function isShortcut(rule: string): boolean {
+  return rule.includes("meta mark set ct mark");
+}
+
 function unmasked(rule: string): string {
   return rule.replace(/mark set (?:meta|ct) mark & 0x[0-9a-f]+ \| (0x[0-9a-f]+)/, "mark set $1");
 }

@@ -137,13 +137,16 @@ export const SABOTAGES: readonly Sabotage[] = [
       "internet-ipv6",
       "client-to-pod",
     ],
-    apply: (_world, node) => nft(node, "flush chain inet causeway restore"),
+    apply: (_world, node) => {
+      nft(node, "flush chain inet causeway restore");
+      deleteRule(node, "mark-in", /meta mark set ct mark/);
+    },
   },
   {
     name: "reply-limit",
     mechanism: "the restoring only in the reply direction",
     breaks: "NodePort at a secondary interface's address to a pod of another node",
-    checks: ["node-port", "node-port-local", "node-port-secondary"],
+    checks: ["node-port-secondary"],
     apply: (_world, node) => replaceRule(node, "mark-in", /^ct direction reply goto restore/, "jump restore"),
   },
   {
@@ -356,11 +359,19 @@ function deleteRules(priority: number): Sabotage["apply"] {
 
 /** The first rule of a chain that matches gets another text. */
 function replaceRule(node: DemoNode, chain: string, pattern: RegExp, rule: string): void {
+  nft(node, `replace rule inet causeway ${chain} handle ${handleOf(node, chain, pattern)} ${rule}`);
+}
+
+function deleteRule(node: DemoNode, chain: string, pattern: RegExp): void {
+  nft(node, `delete rule inet causeway ${chain} handle ${handleOf(node, chain, pattern)}`);
+}
+
+function handleOf(node: DemoNode, chain: string, pattern: RegExp): string {
   const listing = runIn(node.host.netnsPath, ["nft", "-a", "list", "chain", "inet", "causeway", chain]);
   const line = listing.split("\n").find((candidate) => pattern.test(candidate.trim()));
   const handle = /# handle (\d+)/.exec(line ?? "")?.[1];
   if (handle === undefined) throw new Error(`chain ${chain} has no rule like ${pattern}`);
-  nft(node, `replace rule inet causeway ${chain} handle ${handle} ${rule}`);
+  return handle;
 }
 
 /** A base chain's rules at another hook or priority. */

@@ -102,6 +102,7 @@ describe("ADD on the real kernel", () => {
   it.each([
     ["a namespace that is gone", () => "/run/netns/none-such", "netns-gone"],
     ["a plain file", () => "/etc/hostname", "not-a-netns"],
+    ["a namespace of another kind", () => "/proc/self/ns/uts", "not-a-netns"],
     ["the node's own namespace", () => path(node), "host-netns"],
   ])("refuses %s by code", async (_what, netns, code) => {
     const netnsPath = netns();

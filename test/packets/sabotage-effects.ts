@@ -54,10 +54,7 @@ export const FAILING_CELLS: Readonly<Record<string, readonly RegExp[]>> = {
     /^ext.* -> NodePort (10\.0\.0\.20|203\.0\.113\.20) local$/,
   ],
   "reply-limit": [
-    /^(ext|peer) -> NodePort (fd00:10:1::30|fd00:10::10) (cluster|local)$/,
-    /^(ext|peer).* -> NodePort (10\.0\.0\.20|10\.0\.1\.30|fd00:10::20|203\.0\.113\.20) cluster$/,
-    /^peer -> NodePort 10\.0\.0\.10 (cluster|local)$/,
-    /^peer -> NodePort 10\.0\.1\.30 local$/,
+    /^(ext|peer).* -> NodePort (10\.0\.0\.20|10\.0\.1\.30|fd00:10::20|fd00:10:1::30|203\.0\.113\.20) cluster$/,
   ],
   "output-chain": [new RegExp(`NodePort ${SECONDARY} hostNetwork$`), /^proxy/],
   "priority-after-dnat": [/^(p1|p2) -> ClusterIP (dns udp|npCluster|npLocal|web) ipv4$/],
