@@ -57,6 +57,7 @@ export class AwsNetwork implements CloudNetwork {
     });
     this.ec2 = new Ec2Client({
       region: options.region ?? (async () => (await this.identify(AbortSignal.timeout(15_000))).region),
+      clock: options.clock,
       credentials: credentialSource(options.credentials ?? { from: "instance" }, this.imds),
       metrics: options.metrics,
       ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
