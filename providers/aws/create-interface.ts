@@ -8,12 +8,11 @@
 import { createHash } from "node:crypto";
 import type { CreateNetworkInterfaceRequest } from "@aws-sdk/client-ec2";
 import { describeError, hasCode } from "../../common/errors.ts";
-import type { InstanceId } from "../../common/ids.ts";
+import type { InstanceId, SubnetId } from "../../common/ids.ts";
 import { retry } from "../../common/retry.ts";
 import { CloudError } from "../errors.ts";
 import type { CreateInterface, UnitRequest } from "../provider.ts";
 import {
-  assign,
   attachInterface,
   createInterface,
   deleteInterface,
@@ -21,82 +20,191 @@ import {
   isSingle,
   toTagList,
 } from "./api.ts";
+import { assignUnits, isOfSize } from "./assign-units.ts";
+import { inSubnet, isFull } from "./errors.ts";
 import type { AwsNode } from "./node.ts";
 import { creationTags, ownershipOf, TAG } from "./ownership.ts";
 import type { Ec2Attachment, Ec2Interface } from "./schema.ts";
+import { neededIpv4, type SubnetFinder } from "./subnets.ts";
 
 /** Device indexes tried when others take them first. */
 const INDEX_TRIES = 3;
+
+/** Subnets asked in vain in one go: each is a call that changes something. */
+const SUBNET_TRIES = 5;
 
 /** Answers that mean no, whatever we repeat: what was created for them is removed. */
 const REFUSALS: readonly string[] = ["limit-reached", "unauthorized", "invalid"];
 
 export class InterfaceMaker {
   private readonly node: AwsNode;
+  private readonly subnets: SubnetFinder;
   /** Tokens whose interface was removed again: EC2 would answer a repeated ClientToken with the removed one. */
   private readonly removals = new Map<string, number>();
   /** Tokens that are being worked on now. */
   private readonly making = new Set<string>();
+  /** When each unfinished token was first asked for: a part of what EC2 compares under one ClientToken. */
+  private readonly askedAt = new Map<string, Date>();
+  /** Something of ours may be attached nowhere: after a start, and after a failure. */
+  private mayHaveLeft = true;
+  private looking: Promise<readonly Ec2Interface[]> | undefined;
 
-  constructor(node: AwsNode) {
+  constructor(node: AwsNode, subnets: SubnetFinder) {
     this.node = node;
+    this.subnets = subnets;
+  }
+
+  /** Whether an interface with that token is about to be attached. */
+  isMaking(token: string): boolean {
+    return this.making.has(token);
   }
 
   /** Gives the interface, attached or attaching. Repeatable with the same request after any failure. */
   async make(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
-    this.making.add(request.token);
+    const { token } = request;
+    this.making.add(token);
+    if (!this.askedAt.has(token)) this.askedAt.set(token, this.node.clock.wallTime());
     try {
-      return await this.proceed(request, signal);
+      const made = await this.proceed(request, signal);
+      this.askedAt.delete(token);
+      return made;
+    } catch (error) {
+      if (!isFull(error)) this.mayHaveLeft = true;
+      throw error;
     } finally {
-      this.making.delete(request.token);
+      this.making.delete(token);
     }
   }
 
   private async proceed(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
-    const listed = await this.node.list(signal);
     const owner = await this.node.owner(signal);
-    const found = listed.find(
-      (one) => one.tags.get(TAG.token) === request.token && ownershipOf(one, owner) === "ours",
-    );
+    const isEarlierTry = (one: Ec2Interface) =>
+      one.tags.get(TAG.token) === request.token && ownershipOf(one, owner) === "ours";
+    let listed = await this.node.listed(signal);
+    // what we remember may be gone by now
+    if (listed.some(isEarlierTry)) listed = await this.node.list(signal);
+    const left = await this.leftOvers(signal);
+    const found = [...listed, ...left].find(isEarlierTry);
     if (found !== undefined) {
       this.node.log.info({ interfaceId: found.id }, "interface of an earlier try adopted");
     }
-    await this.removeLeftOvers(listed, signal);
+    await this.removeLeftOvers([...listed, ...left], signal);
     const created = found ?? (await this.create(request, listed, signal));
     const attached = await this.ensureAttached(created, request, listed, signal);
     const kept = await ensureDeletedWithInstance(this.node, attached, signal);
     return this.addMissingUnits(kept, request, signal);
   }
 
+  /** What earlier tries left unattached; one look for all who ask at once, and none while nothing went wrong since the last. */
+  private async leftOvers(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
+    if (this.mayHaveLeft) {
+      this.mayHaveLeft = false;
+      this.looking = this.node.loose("this-node", signal);
+      try {
+        return await this.looking;
+      } catch (error) {
+        this.mayHaveLeft = true;
+        throw error;
+      } finally {
+        this.looking = undefined;
+      }
+    }
+    return (await this.looking) ?? [];
+  }
+
+  /** In the first subnet of the choice that has room. Throws, when none has, naming those that were tried and those to be avoided. */
   private async create(
     request: CreateInterface,
     listed: readonly Ec2Interface[],
     signal: AbortSignal,
   ): Promise<Ec2Interface> {
-    const { cluster } = this.node;
-    const { instanceId, primaryMac } = (await this.node.owner(signal)).identity;
+    const { primaryMac } = (await this.node.owner(signal)).identity;
     const primary = listed.find((one) => one.mac === primaryMac);
-    const groups =
-      request.securityGroupIds.length > 0 ? request.securityGroupIds : (primary?.securityGroupIds ?? []);
-    const tags = creationTags(request, { cluster, instanceId });
+    if (primary === undefined) {
+      const operation = "CreateNetworkInterface";
+      throw new CloudError("unavailable", `${operation}: the primary is not known`, { operation });
+    }
+    const blocks = request.units.some((unit) => unit.family === 4 && unit.count > 0 && !isSingle(unit));
+    const full = new Set(request.avoid);
+    const refusals: CloudError[] = [];
+    for await (const { id, freeIpv4 } of this.subnets.candidates(request.subnets, primary, signal)) {
+      if (full.has(id)) continue;
+      full.add(id);
+      if (freeIpv4 !== undefined && freeIpv4 < neededIpv4(request.units)) continue;
+      try {
+        return await this.createIn(id, request, primary, signal);
+      } catch (error) {
+        const refusal = inSubnet(error, { subnetId: id, blocks });
+        if (!isFull(refusal)) throw refusal;
+        refusals.push(refusal);
+        if (refusals.length >= SUBNET_TRIES) break;
+      }
+    }
+    throw noSubnetLeft([...full], blocks, refusals);
+  }
+
+  private async createIn(
+    subnetId: SubnetId,
+    request: CreateInterface,
+    primary: Ec2Interface,
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
+    const { cluster } = this.node;
+    const { instanceId } = (await this.node.owner(signal)).identity;
+    const { securityGroupIds, token } = request;
+    const askedAt = this.askedAt.get(token) ?? this.node.clock.wallTime();
+    const tags = creationTags(request, { cluster, instanceId, askedAt });
     const asked = {
-      SubnetId: request.subnets.by === "ids" ? request.subnets.ids[0] : primary?.subnetId,
+      SubnetId: subnetId,
       Description: `causeway ${cluster} ${instanceId}`,
-      Groups: [...groups],
-      ClientToken: this.clientToken(request.token, instanceId),
+      Groups: [...(securityGroupIds.length > 0 ? securityGroupIds : primary.securityGroupIds)],
+      ClientToken: this.clientToken(token, instanceId, subnetId),
       TagSpecifications: [{ ResourceType: "network-interface" as const, Tags: toTagList(tags) }],
       ...creationCounts(request.units),
     };
-    const created = await createInterface(this.node.ec2, asked, signal);
+    const created = await this.createOrFind(asked, token, signal);
     this.node.recent.created(created);
     this.node.learn(created);
     return created;
   }
 
+  /**
+   * The ClientToken was used with another request: an earlier process asked for the same, and asked at another time. What it made shows in
+   * the lists sooner or later; when it does not, it is gone, and the next try asks under a new ClientToken.
+   */
+  private async createOrFind(
+    asked: Parameters<typeof createInterface>[1],
+    token: string,
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
+    try {
+      return await createInterface(this.node.ec2, asked, signal);
+    } catch (error) {
+      if (!(error instanceof CloudError) || error.cloudCode !== "IdempotentParameterMismatch") throw error;
+      const find = async (inner: AbortSignal) => {
+        const left = await this.node.loose("this-node", inner);
+        const found = left.find((one) => one.tags.get(TAG.token) === token);
+        if (found === undefined) throw error;
+        return found;
+      };
+      const policy = { clock: this.node.clock, attemptsMax: 6, delayMs: 500, delayMaxMs: 2_000 };
+      try {
+        return await retry(find, policy, signal);
+      } catch (unseen) {
+        if (unseen === error) this.noteRemoved(token);
+        throw unseen;
+      }
+    }
+  }
+
   /** 64 characters, EC2's limit, whatever the parts hold. */
-  private clientToken(token: string, instanceId: string): string {
-    const parts = [this.node.cluster, instanceId, token, this.removals.get(token) ?? 0];
+  private clientToken(token: string, instanceId: string, subnetId: SubnetId): string {
+    const parts = [this.node.cluster, instanceId, token, subnetId, this.removals.get(token) ?? 0];
     return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  }
+
+  private noteRemoved(token: string): void {
+    this.removals.set(token, (this.removals.get(token) ?? 0) + 1);
   }
 
   private async ensureAttached(
@@ -184,10 +292,11 @@ export class InterfaceMaker {
   private async remove(one: Ec2Interface, token: string, signal: AbortSignal): Promise<void> {
     try {
       await deleteInterface(this.node.ec2, one.id, signal);
-      this.node.recent.gone(one.id);
-      this.removals.set(token, (this.removals.get(token) ?? 0) + 1);
+      this.node.gone(one.id);
+      this.noteRemoved(token);
       this.node.log.info({ interfaceId: one.id }, "unattached interface removed");
     } catch (error) {
+      this.mayHaveLeft = true;
       const reason = describeError(error);
       this.node.log.warn({ interfaceId: one.id, reason }, "unattached interface not removed");
     }
@@ -199,15 +308,14 @@ export class InterfaceMaker {
     request: CreateInterface,
     signal: AbortSignal,
   ): Promise<Ec2Interface> {
-    let units = one.units;
+    let now = one;
     for (const wanted of request.units) {
-      const count = wanted.count - units.filter((unit) => isOfSize(unit, wanted)).length;
+      const count = wanted.count - now.units.filter((unit) => isOfSize(unit, wanted)).length;
       if (count <= 0) continue;
-      const added = await assign(this.node.ec2, one.id, { ...wanted, count }, signal);
-      this.node.recent.assigned(one.id, added);
-      units = [...units, ...added].sort((a, b) => a.compare(b));
+      const added = await assignUnits(this.node, now, { ...wanted, count }, signal);
+      now = { ...now, units: [...now.units, ...added].sort((a, b) => a.compare(b)) };
     }
-    return { ...one, units };
+    return now;
   }
 }
 
@@ -262,9 +370,15 @@ function creationCounts(units: readonly UnitRequest[]): Pick<CreateNetworkInterf
   };
 }
 
-function isOfSize(
-  unit: { readonly family: number; readonly prefixLength: number },
-  wanted: UnitRequest,
-): boolean {
-  return unit.family === wanted.family && unit.prefixLength === wanted.prefixLength;
+/** No block was to be had does not mean that single addresses are not. */
+function noSubnetLeft(
+  subnetIds: readonly SubnetId[],
+  blocks: boolean,
+  refusals: readonly CloudError[],
+): CloudError {
+  const code = blocks ? "no-free-block" : "subnet-exhausted";
+  const cause = refusals.at(-1);
+  const message = `CreateNetworkInterface: no room in any subnet of the choice (${subnetIds.join(", ") || "none"})`;
+  const operation = "CreateNetworkInterface";
+  return new CloudError(code, message, { operation, cloudCode: cause?.cloudCode, subnetIds, cause });
 }
