@@ -12,9 +12,13 @@ const POLL_MAX_MS = 3_000;
 
 /**
  * Detaches and deletes an interface of ours; looks at EC2 first, also when it is known, since what is done here cannot be undone. Idempotent,
- * and goes on from wherever an earlier try stopped. Waits for the detachment until the signal aborts.
+ * and goes on from wherever an earlier try stopped. Waits for the detachment until the signal aborts. Gives what was there.
  */
-export async function removeInterface(node: AwsNode, id: InterfaceId, signal: AbortSignal): Promise<void> {
+export async function removeInterface(
+  node: AwsNode,
+  id: InterfaceId,
+  signal: AbortSignal,
+): Promise<Ec2Interface | undefined> {
   const found = await node.find(id, signal);
   if (found !== undefined) {
     await refuseUnlessOurs(node, found, signal);
@@ -22,6 +26,7 @@ export async function removeInterface(node: AwsNode, id: InterfaceId, signal: Ab
     await deleteDetached(node, id, signal);
   }
   node.gone(id);
+  return found;
 }
 
 async function refuseUnlessOurs(node: AwsNode, one: Ec2Interface, signal: AbortSignal): Promise<void> {

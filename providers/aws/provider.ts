@@ -28,6 +28,7 @@ import { LeakSweeper } from "./leaks.ts";
 import { readCapabilities } from "./limits.ts";
 import { NetworkFacts } from "./network-facts.ts";
 import { AwsNode } from "./node.ts";
+import { TAG } from "./ownership.ts";
 import type { Ec2Interface } from "./schema.ts";
 import { SubnetFinder } from "./subnets.ts";
 import { UnitWriter } from "./units.ts";
@@ -128,7 +129,11 @@ export class AwsNetwork implements CloudNetwork {
   }
 
   async deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void> {
-    return this.guarded("deleteInterface", signal, () => removeInterface(this.node, id, signal));
+    return this.guarded("deleteInterface", signal, async () => {
+      const removed = await removeInterface(this.node, id, signal);
+      const token = removed?.tags.get(TAG.token);
+      if (token !== undefined) this.maker.removed(token);
+    });
   }
 
   async assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {

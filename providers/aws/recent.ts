@@ -88,10 +88,13 @@ export class RecentWrites {
       .map((one) => this.withTags(this.withAdded(this.withAttachment(one))));
   }
 
-  /** The list may show a young interface as it was before it was attached. */
+  /** The list may show a young interface as it was before it was attached, or before it was to go with its instance. */
   private withAttachment(one: Ec2Interface): Ec2Interface {
     const attachment = this.made.get(one.id)?.interface.attachment;
-    return one.attachment === undefined && attachment !== undefined ? { ...one, attachment } : one;
+    if (attachment === undefined) return one;
+    if (one.attachment === undefined) return { ...one, attachment };
+    const deleteOnTermination = one.attachment.deleteOnTermination || attachment.deleteOnTermination;
+    return { ...one, attachment: { ...one.attachment, deleteOnTermination } };
   }
 
   private withAdded(one: Ec2Interface): Ec2Interface {

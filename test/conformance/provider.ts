@@ -232,6 +232,21 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       expect(other.deviceIndex).not.toBe(first.deviceIndex);
     });
 
+    it("makes another one for the token of one that was deleted, also after a restart", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const first = await network.createInterface(request(harness), soon());
+      await network.deleteInterface(first.id, soon());
+      const second = await network.createInterface(request(harness), soon());
+      expect(harness.interfaceIds()).toEqual([...before, second.id]);
+      await network.deleteInterface(second.id, soon());
+      const restarted = harness.open();
+      harness.later(60_000);
+      const third = await restarted.createInterface(request(harness), soon());
+      expect(harness.interfaceIds()).toEqual([...before, third.id]);
+      expect(new Set([first.id, second.id, third.id]).size).toBe(3);
+    });
+
     it("goes on after a crash at any step, its reply lost or its call never sent", async () => {
       const { harness, network } = await setUp();
       for (const [step, fault] of crashes(harness.createSteps)) {
