@@ -201,7 +201,8 @@ export class Reconciler {
     });
     this.lastPlan = made;
     this.deps.planned(made);
-    if (made.actions.some(({ kind }) => kind === "assign" || kind === "create")) this.grewAt.push(clock.now());
+    if (made.actions.some(({ kind }) => kind === "assign" || kind === "create"))
+      this.grewAt.push(clock.now());
     for (const action of made.actions) this.begin(action, signal);
     return this.pauseMs(made);
   }

@@ -1,37 +1,57 @@
 import { CodedError, type RetryAdvice } from "../common/errors.ts";
 import type { SubnetId } from "../common/ids.ts";
 
-/** The closed set of what a cloud call may fail with, and what the caller does next. */
+/** What the caller does after an error. */
+export type NextStep =
+  /** The same again, after a pause that grows. */
+  | "retry-soon"
+  /** The same again when something else may have changed: minutes. */
+  | "retry-later"
+  /** Another subnet, or units of another size. */
+  | "other-subnet"
+  /** Another interface; on none left, the node is full. */
+  | "full"
+  /** A person grants the permission; asked again now and then. */
+  | "no-permission"
+  /** Nothing: asking again gives the same. */
+  | "fatal";
+
+type Meaning = { readonly retry: RetryAdvice; readonly step: NextStep };
+
+/** The closed set of what a cloud call may fail with, and what the caller does next. Each cloud maps its codes to these, one it does not know to `unavailable`. */
 export const CLOUD_ERRORS = {
-  "not-found": "later",
-  "already-exists": "now",
+  "not-found": { retry: "later", step: "retry-later" },
+  "already-exists": { retry: "now", step: "retry-soon" },
   /** Someone else changed it: read again, decide again. */
-  conflict: "now",
-  throttled: "soon",
+  conflict: { retry: "now", step: "retry-soon" },
+  throttled: { retry: "soon", step: "retry-soon" },
   /** The interface or the instance is full. */
-  "limit-reached": "elsewhere",
+  "limit-reached": { retry: "elsewhere", step: "full" },
   /** The subnet has no free address. */
-  "subnet-exhausted": "elsewhere",
-  /** The subnet has free addresses, but no aligned range of them for a block. */
-  "no-free-block": "elsewhere",
+  "subnet-exhausted": { retry: "elsewhere", step: "other-subnet" },
+  /** The subnet may have free addresses, but no aligned range of them for a block. */
+  "no-free-block": { retry: "elsewhere", step: "other-subnet" },
   /** The credentials lack an action, which the message names. */
-  unauthorized: "later",
+  unauthorized: { retry: "later", step: "no-permission" },
   /** No answer, or an answer that says nothing: the outcome is unknown. */
-  unavailable: "soon",
+  unavailable: { retry: "soon", step: "retry-soon" },
   /** Refused before any call: the interface is not ours. */
-  "not-ours": "never",
+  "not-ours": { retry: "never", step: "fatal" },
   /** The cloud rejects the request as malformed: our bug, or a cloud's change. */
-  invalid: "never",
-} as const satisfies Record<string, RetryAdvice>;
+  invalid: { retry: "never", step: "fatal" },
+} as const satisfies Record<string, Meaning>;
 
 export type CloudErrorCode = keyof typeof CLOUD_ERRORS;
 
 export class CloudError extends CodedError {
   declare readonly code: CloudErrorCode;
+  readonly step: NextStep;
   /** The cloud's own code, for people: `InsufficientFreeAddressesInSubnet`. */
   readonly cloudCode: string | undefined;
   /** The API call that failed, for people and metrics: `AssignPrivateIpAddresses`. */
   readonly operation: string;
+  /** Of `unauthorized`: what is to be granted, as the cloud names it: `ec2:CreateTags`. */
+  readonly permission: string | undefined;
   /** Of `subnet-exhausted` and `no-free-block`: which ones. */
   readonly subnetIds: readonly SubnetId[];
 
@@ -40,14 +60,17 @@ export class CloudError extends CodedError {
     message: string,
     options: {
       readonly operation: string;
-      readonly cloudCode?: string;
+      readonly cloudCode?: string | undefined;
+      readonly permission?: string | undefined;
       readonly subnetIds?: readonly SubnetId[];
       readonly cause?: unknown;
     },
   ) {
-    super(code, message, { retry: CLOUD_ERRORS[code], cause: options.cause });
+    super(code, message, { retry: CLOUD_ERRORS[code].retry, cause: options.cause });
+    this.step = CLOUD_ERRORS[code].step;
     this.operation = options.operation;
     this.cloudCode = options.cloudCode;
+    this.permission = options.permission;
     this.subnetIds = options.subnetIds ?? [];
   }
 }

@@ -48,7 +48,7 @@ export type Subnet = {
   readonly zone: string;
   readonly ipv4?: Cidr;
   readonly ipv6?: Cidr;
-  /** As the cloud counts them; absent when it does not say. */
+  /** As the cloud counted them, minutes ago perhaps; absent when it does not say. */
   readonly freeIpv4?: number;
 };
 
@@ -113,7 +113,10 @@ export interface CloudNetwork {
   identify(signal: AbortSignal): Promise<NodeIdentity>;
   /** From the cloud's API; cached after the first success. */
   capabilities(signal: AbortSignal): Promise<Capabilities>;
-  /** Every interface of this node, and the network's CIDRs, consistently paged. Changes nothing. */
+  /**
+   * Every interface that is attached to this node, and the network's CIDRs, consistently paged. What we made and is not attached may be there too.
+   * Changes nothing.
+   */
   describe(signal: AbortSignal): Promise<CloudView>;
   /**
    * What the metadata service shows of this node's interfaces and units, as one text: costs no call of the API, so it may be asked often. A text that
@@ -123,13 +126,16 @@ export interface CloudNetwork {
   /**
    * Creates and attaches an interface that goes with the instance (delete on termination), tagged ours in the creating call. Repeatable with
    * the same token after any failure: what an earlier try left is adopted; what one with another token left unattached is removed. Resolves when the cloud says attached or
-   * attaching. A subnet that is full is left for the next one of the choice; throws `subnet-exhausted` or `no-free-block` when none is left.
-   * A subnet that is full is left for the next one of the choice; throws `subnet-exhausted` or `no-free-block` when none is left.
+   * attaching. A subnet that is full is left for the next one of the choice; throws `subnet-exhausted` or `no-free-block` when none is left, with
+   * the subnets that were tried or to be avoided in `subnetIds`.
    */
   createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface>;
   /** Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. */
   deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void>;
-  /** Adds units and gives those that are new. May give fewer than asked for. Not repeatable blindly: describe first. */
+  /**
+   * Adds units and gives those that are new. May give fewer than asked for. Throws `subnet-exhausted` or `no-free-block` with the subnet. Not
+   * repeatable blindly: describe first.
+   */
   assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]>;
   /** Gives units back. Idempotent. Never called with one that a pod has, nor with a foreign one. */
   releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void>;

@@ -1,14 +1,11 @@
 import type { Clock } from "../common/clock.ts";
 import { CloudError } from "./errors.ts";
 import type { CloudNetwork } from "./provider.ts";
+import { type Rate, TokenBucket } from "./token-bucket.ts";
 
 export type CallName = Exclude<keyof CloudNetwork, "name">;
 
-export type CallLimit = {
-  /** Calls that may start at once after a rest. */
-  readonly burst: number;
-  /** Calls a second in the long run. */
-  readonly perSecond: number;
+export type CallLimit = Rate & {
   /** From the call to its end, waiting for its turn included. */
   readonly deadlineMs: number;
 };
@@ -66,41 +63,6 @@ export function withLimits(
     releaseUnits: bounded("releaseUnits", (id, units, signal) => network.releaseUnits(id, units, signal)),
     removeLeaks: bounded("removeLeaks", (signal) => network.removeLeaks(signal)),
   };
-}
-
-/** Tokens may go below zero: who finds none takes a place in the queue by taking one from the future. */
-class TokenBucket {
-  private readonly limit: CallLimit;
-  private readonly clock: Clock;
-  private tokens: number;
-  private filledAt: number;
-
-  constructor(limit: CallLimit, clock: Clock) {
-    this.limit = limit;
-    this.clock = clock;
-    this.tokens = limit.burst;
-    this.filledAt = clock.now();
-  }
-
-  /** Resolves when it is this caller's turn. An abandoned wait gives its token back. */
-  async take(signal: AbortSignal): Promise<void> {
-    this.refill();
-    this.tokens -= 1;
-    if (this.tokens >= 0) return;
-    try {
-      await this.clock.sleep((-this.tokens / this.limit.perSecond) * 1000, signal);
-    } catch (error) {
-      this.tokens += 1;
-      throw error;
-    }
-  }
-
-  private refill(): void {
-    const now = this.clock.now();
-    const earned = ((now - this.filledAt) / 1000) * this.limit.perSecond;
-    this.tokens = Math.min(this.limit.burst, this.tokens + earned);
-    this.filledAt = now;
-  }
 }
 
 async function withDeadline<T>(

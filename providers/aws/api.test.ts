@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../common/clock.ts";
 import { Metrics } from "../../common/metrics.ts";
 import { AwsLab } from "../../test/conformance/aws.ts";
 import { listInterfaces } from "./api.ts";
@@ -17,7 +18,7 @@ describe("listInterfaces()", () => {
     }
     const { endpoint, region, administrator: credentials } = lab.ec2;
     const metrics = new Metrics();
-    const ec2 = new Ec2Client({ endpoint, region, credentials, metrics });
+    const ec2 = new Ec2Client({ endpoint, region, credentials, clock: systemClock, metrics });
     const found = await listInterfaces(ec2, { "vpc-id": "vpc-01" }, AbortSignal.timeout(10_000), 5);
     expect(new Set(found.map((one) => one.id))).toEqual(new Set(lab.interfaceIds()));
     expect(found).toHaveLength(7);

@@ -1,5 +1,5 @@
 /**
- * The slice of EC2 that we use, one function a call (API version 2016-11-15). Commands are imported by name so that the bundle holds these
+ * What we ask of EC2's interfaces, one function a call (API version 2016-11-15); api-network.ts has the rest. Commands are imported by name so that the bundle holds these
  * and no others. Every function throws CloudError only.
  */
 import {
@@ -10,33 +10,22 @@ import {
   type CreateNetworkInterfaceRequest,
   CreateTagsCommand,
   DeleteNetworkInterfaceCommand,
-  DescribeInstanceTypesCommand,
   DescribeNetworkInterfacesCommand,
   type DescribeNetworkInterfacesRequest,
-  DescribeSubnetsCommand,
-  DescribeVpcsCommand,
   DetachNetworkInterfaceCommand,
   type Filter,
-  type InstanceTypeInfo,
   ModifyNetworkInterfaceAttributeCommand,
   type NetworkInterface,
   UnassignIpv6AddressesCommand,
   UnassignPrivateIpAddressesCommand,
 } from "@aws-sdk/client-ec2";
 import { hasCode } from "../../common/errors.ts";
-import type { InstanceId, InterfaceId, SubnetId } from "../../common/ids.ts";
+import type { InstanceId, InterfaceId } from "../../common/ids.ts";
 import { Cidr, type Family } from "../../common/ip.ts";
 import { CloudError } from "../errors.ts";
 import type { UnitRequest } from "../provider.ts";
 import type { Ec2Client } from "./client.ts";
-import {
-  type Ec2Interface,
-  type Ec2Subnet,
-  parseAll,
-  readInterface,
-  readNetworkCidrs,
-  readSubnet,
-} from "./schema.ts";
+import { type Ec2Interface, parseAll, readInterface } from "./schema.ts";
 
 /** EC2 allows 5 to 1,000; a page of 200 interfaces of 50 addresses is about a megabyte and a half of XML. */
 const PAGE_SIZE = 200;
@@ -144,7 +133,7 @@ export async function deleteInterface(ec2: Ec2Client, id: InterfaceId, signal: A
   );
 }
 
-/** Adds units; gives what EC2 says it added. */
+/** Adds units; gives what the reply names, which may be every address of the interface: describe is the truth. */
 export async function assign(
   ec2: Ec2Client,
   id: InterfaceId,
@@ -199,46 +188,6 @@ export async function tag(
 /** Tags in EC2's form. */
 export function toTagList(tags: ReadonlyMap<string, string>): { Key: string; Value: string }[] {
   return [...tags].map(([Key, Value]) => ({ Key, Value }));
-}
-
-/** By filter, so that one subnet which may not be seen does not hide the others. */
-export async function listSubnets(
-  ec2: Ec2Client,
-  ids: readonly SubnetId[],
-  signal: AbortSignal,
-): Promise<Ec2Subnet[]> {
-  const command = new DescribeSubnetsCommand({ Filters: [{ Name: "subnet-id", Values: [...ids] }] });
-  const reply = await ec2.call("DescribeSubnets", "safe", signal, (client, options) =>
-    client.send(command, options),
-  );
-  return (reply.Subnets ?? []).flatMap((raw) => readSubnet(raw) ?? []);
-}
-
-/** The network's own CIDRs. Throws `not-found` when EC2 does not show it. */
-export async function networkCidrs(ec2: Ec2Client, vpcId: string, signal: AbortSignal): Promise<Cidr[]> {
-  const reply = await ec2.call("DescribeVpcs", "safe", signal, (client, options) =>
-    client.send(new DescribeVpcsCommand({ VpcIds: [vpcId] }), options),
-  );
-  const vpc = reply.Vpcs?.[0];
-  if (vpc !== undefined) return readNetworkCidrs(vpc);
-  throw new CloudError("not-found", `DescribeVpcs: no answer for ${vpcId}`, { operation: "DescribeVpcs" });
-}
-
-export async function instanceType(
-  ec2: Ec2Client,
-  name: string,
-  signal: AbortSignal,
-): Promise<InstanceTypeInfo> {
-  // the enum of the SDK's version is never the whole list
-  const InstanceTypes = [name as NonNullable<InstanceTypeInfo["InstanceType"]>];
-  const reply = await ec2.call("DescribeInstanceTypes", "safe", signal, (client, options) =>
-    client.send(new DescribeInstanceTypesCommand({ InstanceTypes }), options),
-  );
-  const info = reply.InstanceTypes?.[0];
-  if (info !== undefined) return info;
-  throw new CloudError("not-found", `DescribeInstanceTypes: no answer for ${name}`, {
-    operation: "DescribeInstanceTypes",
-  });
 }
 
 async function assignIpv4(

@@ -5,25 +5,19 @@
  *
  *     (nothing) --create--> detached --attach--> attached --delete on termination--> done
  */
-import { createHash } from "node:crypto";
-import type { CreateNetworkInterfaceRequest } from "@aws-sdk/client-ec2";
 import { describeError, hasCode } from "../../common/errors.ts";
 import type { InstanceId } from "../../common/ids.ts";
 import { retry } from "../../common/retry.ts";
 import { CloudError } from "../errors.ts";
-import type { CreateInterface, UnitRequest } from "../provider.ts";
-import {
-  assign,
-  attachInterface,
-  createInterface,
-  deleteInterface,
-  deleteOnTermination,
-  isSingle,
-  toTagList,
-} from "./api.ts";
+import type { CreateInterface } from "../provider.ts";
+import { attachInterface, deleteInterface, deleteOnTermination } from "./api.ts";
+import { assignUnits, isOfSize } from "./assign-units.ts";
+import { isFull } from "./errors.ts";
+import { NewInterfaces } from "./new-interface.ts";
 import type { AwsNode } from "./node.ts";
-import { creationTags, ownershipOf, TAG } from "./ownership.ts";
+import { ownershipOf, TAG } from "./ownership.ts";
 import type { Ec2Attachment, Ec2Interface } from "./schema.ts";
+import type { SubnetFinder } from "./subnets.ts";
 
 /** Device indexes tried when others take them first. */
 const INDEX_TRIES = 3;
@@ -33,70 +27,78 @@ const REFUSALS: readonly string[] = ["limit-reached", "unauthorized", "invalid"]
 
 export class InterfaceMaker {
   private readonly node: AwsNode;
-  /** Tokens whose interface was removed again: EC2 would answer a repeated ClientToken with the removed one. */
-  private readonly removals = new Map<string, number>();
+  private readonly newInterfaces: NewInterfaces;
   /** Tokens that are being worked on now. */
   private readonly making = new Set<string>();
+  /** Something of ours may be attached nowhere: after a start, and after a failure. */
+  private mayHaveLeft = true;
+  private looking: Promise<readonly Ec2Interface[]> | undefined;
 
-  constructor(node: AwsNode) {
+  constructor(node: AwsNode, subnets: SubnetFinder) {
     this.node = node;
+    this.newInterfaces = new NewInterfaces(node, subnets);
+  }
+
+  /** Whether an interface with that token is about to be attached. */
+  isMaking(token: string): boolean {
+    return this.making.has(token);
+  }
+
+  /** What was made for that token is deleted: asked for again, there will be another. */
+  removed(token: string): void {
+    this.newInterfaces.removed(token);
   }
 
   /** Gives the interface, attached or attaching. Repeatable with the same request after any failure. */
   async make(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
-    this.making.add(request.token);
+    const { token } = request;
+    this.making.add(token);
     try {
-      return await this.proceed(request, signal);
+      const made = await this.proceed(request, signal);
+      this.newInterfaces.finished(token);
+      return made;
+    } catch (error) {
+      if (!isFull(error)) this.mayHaveLeft = true;
+      throw error;
     } finally {
-      this.making.delete(request.token);
+      this.making.delete(token);
     }
   }
 
   private async proceed(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
-    const listed = await this.node.list(signal);
     const owner = await this.node.owner(signal);
-    const found = listed.find(
-      (one) => one.tags.get(TAG.token) === request.token && ownershipOf(one, owner) === "ours",
-    );
+    const isEarlierTry = (one: Ec2Interface) =>
+      one.tags.get(TAG.token) === request.token && ownershipOf(one, owner) === "ours";
+    let listed = await this.node.listed(signal);
+    // what we remember may be gone by now
+    if (listed.some(isEarlierTry)) listed = await this.node.list(signal);
+    const left = await this.leftOvers(signal);
+    const found = [...listed, ...left].find(isEarlierTry);
     if (found !== undefined) {
       this.node.log.info({ interfaceId: found.id }, "interface of an earlier try adopted");
     }
-    await this.removeLeftOvers(listed, signal);
-    const created = found ?? (await this.create(request, listed, signal));
+    await this.removeLeftOvers([...listed, ...left], signal);
+    const created = found ?? (await this.newInterfaces.create(request, listed, signal));
     const attached = await this.ensureAttached(created, request, listed, signal);
     const kept = await ensureDeletedWithInstance(this.node, attached, signal);
     return this.addMissingUnits(kept, request, signal);
   }
 
-  private async create(
-    request: CreateInterface,
-    listed: readonly Ec2Interface[],
-    signal: AbortSignal,
-  ): Promise<Ec2Interface> {
-    const { cluster } = this.node;
-    const { instanceId, primaryMac } = (await this.node.owner(signal)).identity;
-    const primary = listed.find((one) => one.mac === primaryMac);
-    const groups =
-      request.securityGroupIds.length > 0 ? request.securityGroupIds : (primary?.securityGroupIds ?? []);
-    const tags = creationTags(request, { cluster, instanceId });
-    const asked = {
-      SubnetId: request.subnets.by === "ids" ? request.subnets.ids[0] : primary?.subnetId,
-      Description: `causeway ${cluster} ${instanceId}`,
-      Groups: [...groups],
-      ClientToken: this.clientToken(request.token, instanceId),
-      TagSpecifications: [{ ResourceType: "network-interface" as const, Tags: toTagList(tags) }],
-      ...creationCounts(request.units),
-    };
-    const created = await createInterface(this.node.ec2, asked, signal);
-    this.node.recent.created(created);
-    this.node.learn(created);
-    return created;
-  }
-
-  /** 64 characters, EC2's limit, whatever the parts hold. */
-  private clientToken(token: string, instanceId: string): string {
-    const parts = [this.node.cluster, instanceId, token, this.removals.get(token) ?? 0];
-    return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  /** What earlier tries left unattached; one look for all who ask at once, and none while nothing went wrong since the last. */
+  private async leftOvers(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
+    if (this.mayHaveLeft) {
+      this.mayHaveLeft = false;
+      this.looking = this.node.loose("this-node", signal);
+      try {
+        return await this.looking;
+      } catch (error) {
+        this.mayHaveLeft = true;
+        throw error;
+      } finally {
+        this.looking = undefined;
+      }
+    }
+    return (await this.looking) ?? [];
   }
 
   private async ensureAttached(
@@ -184,10 +186,11 @@ export class InterfaceMaker {
   private async remove(one: Ec2Interface, token: string, signal: AbortSignal): Promise<void> {
     try {
       await deleteInterface(this.node.ec2, one.id, signal);
-      this.node.recent.gone(one.id);
-      this.removals.set(token, (this.removals.get(token) ?? 0) + 1);
+      this.node.gone(one.id);
+      this.newInterfaces.removed(token);
       this.node.log.info({ interfaceId: one.id }, "unattached interface removed");
     } catch (error) {
+      this.mayHaveLeft = true;
       const reason = describeError(error);
       this.node.log.warn({ interfaceId: one.id, reason }, "unattached interface not removed");
     }
@@ -199,15 +202,14 @@ export class InterfaceMaker {
     request: CreateInterface,
     signal: AbortSignal,
   ): Promise<Ec2Interface> {
-    let units = one.units;
+    let now = one;
     for (const wanted of request.units) {
-      const count = wanted.count - units.filter((unit) => isOfSize(unit, wanted)).length;
+      const count = wanted.count - now.units.filter((unit) => isOfSize(unit, wanted)).length;
       if (count <= 0) continue;
-      const added = await assign(this.node.ec2, one.id, { ...wanted, count }, signal);
-      this.node.recent.assigned(one.id, added);
-      units = [...units, ...added].sort((a, b) => a.compare(b));
+      const added = await assignUnits(this.node, now, { ...wanted, count }, signal);
+      now = { ...now, units: [...now.units, ...added].sort((a, b) => a.compare(b)) };
     }
-    return { ...one, units };
+    return now;
   }
 }
 
@@ -221,6 +223,8 @@ export async function ensureDeletedWithInstance(
   if (attachment === undefined || attachment.deleteOnTermination) return one;
   await deleteOnTermination(node.ec2, one.id, attachment.id, signal);
   const changed = { ...one, attachment: { ...attachment, deleteOnTermination: true } };
+  // a list that is behind must not make us ask again
+  if (node.recent.findYoung(one.id) !== undefined) node.recent.created(changed);
   node.learn(changed);
   return changed;
 }
@@ -236,35 +240,4 @@ function freeDeviceIndex(
   let index = 1;
   while (taken.includes(index) || refused.has(index)) index += 1;
   return index;
-}
-
-type CountField =
-  | "SecondaryPrivateIpAddressCount"
-  | "Ipv4PrefixCount"
-  | "Ipv6AddressCount"
-  | "Ipv6PrefixCount";
-
-/** What the creating call can take: of each family the first size asked for. */
-function creationCounts(units: readonly UnitRequest[]): Pick<CreateNetworkInterfaceRequest, CountField> {
-  const first = (family: number) => units.find((unit) => unit.family === family && unit.count > 0);
-  const [ipv4, ipv6] = [first(4), first(6)];
-  return {
-    ...(ipv4 === undefined
-      ? {}
-      : isSingle(ipv4)
-        ? { SecondaryPrivateIpAddressCount: ipv4.count }
-        : { Ipv4PrefixCount: ipv4.count }),
-    ...(ipv6 === undefined
-      ? {}
-      : isSingle(ipv6)
-        ? { Ipv6AddressCount: ipv6.count }
-        : { Ipv6PrefixCount: ipv6.count }),
-  };
-}
-
-function isOfSize(
-  unit: { readonly family: number; readonly prefixLength: number },
-  wanted: UnitRequest,
-): boolean {
-  return unit.family === wanted.family && unit.prefixLength === wanted.prefixLength;
 }

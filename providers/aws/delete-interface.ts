@@ -6,21 +6,27 @@ import type { AwsNode } from "./node.ts";
 import { ownershipOf } from "./ownership.ts";
 import type { Ec2Interface } from "./schema.ts";
 
-/** Between looks at a detachment, which takes seconds on EC2. */
+/** Before the first look at a detachment, which takes seconds on EC2; each pause is longer, until the second. */
 const POLL_MS = 500;
+const POLL_MAX_MS = 3_000;
 
 /**
  * Detaches and deletes an interface of ours; looks at EC2 first, also when it is known, since what is done here cannot be undone. Idempotent,
- * and goes on from wherever an earlier try stopped. Waits for the detachment until the signal aborts.
+ * and goes on from wherever an earlier try stopped. Waits for the detachment until the signal aborts. Gives what was there.
  */
-export async function removeInterface(node: AwsNode, id: InterfaceId, signal: AbortSignal): Promise<void> {
+export async function removeInterface(
+  node: AwsNode,
+  id: InterfaceId,
+  signal: AbortSignal,
+): Promise<Ec2Interface | undefined> {
   const found = await node.find(id, signal);
   if (found !== undefined) {
     await refuseUnlessOurs(node, found, signal);
     await detached(node, found, signal);
     await deleteDetached(node, id, signal);
   }
-  node.recent.gone(id);
+  node.gone(id);
+  return found;
 }
 
 async function refuseUnlessOurs(node: AwsNode, one: Ec2Interface, signal: AbortSignal): Promise<void> {
@@ -41,10 +47,9 @@ async function detached(node: AwsNode, found: Ec2Interface, signal: AbortSignal)
       if (!hasCode(error, "not-found") && !hasCode(error, "conflict")) throw error;
     }
     node.recent.detached(found.id);
-    now = await node.find(found.id, signal);
   }
-  while (now?.attachment !== undefined) {
-    await node.clock.sleep(POLL_MS, signal);
+  for (let pauseMs = POLL_MS; now?.attachment !== undefined; pauseMs = Math.min(POLL_MAX_MS, pauseMs * 1.5)) {
+    await node.clock.sleep(pauseMs, signal);
     now = await node.find(found.id, signal);
   }
 }

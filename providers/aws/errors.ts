@@ -1,3 +1,4 @@
+import type { SubnetId } from "../../common/ids.ts";
 import { CloudError, type CloudErrorCode } from "../errors.ts";
 
 /**
@@ -9,10 +10,16 @@ const CODES: Readonly<Record<string, CloudErrorCode>> = {
   Throttling: "throttled",
   ThrottlingException: "throttled",
   EC2ThrottledException: "throttled",
+  // a 503 of EC2's front, of the same meaning ("Error codes", "Server error codes")
+  Unavailable: "unavailable",
+  ServiceUnavailable: "unavailable",
+  InternalError: "unavailable",
+  InternalFailure: "unavailable",
+  RequestTimeout: "unavailable",
   TooManyRequestsException: "throttled",
 
   InsufficientFreeAddressesInSubnet: "subnet-exhausted",
-  InsufficientCidrBlocks: "subnet-exhausted",
+  InsufficientCidrBlocks: "no-free-block",
 
   UnauthorizedOperation: "unauthorized",
   AuthFailure: "unauthorized",
@@ -41,6 +48,7 @@ const CODES: Readonly<Record<string, CloudErrorCode>> = {
   ResourceAlreadyAssociated: "conflict",
 
   InvalidAction: "invalid",
+  InvalidInstanceType: "invalid",
   InvalidParameter: "invalid",
   InvalidParameterCombination: "invalid",
   InvalidParameterDependency: "invalid",
@@ -76,12 +84,43 @@ export function toCloudError(operation: string, error: unknown): CloudError {
   const cloudCode = codeOf(error);
   const text = error instanceof Error ? error.message : String(error);
   const code = meaning(cloudCode, text);
-  const hint = code === "unauthorized" ? ` (IAM action ec2:${operation})` : "";
+  const permission = code === "unauthorized" ? missingAction(operation, text) : undefined;
+  const hint = permission === undefined ? "" : ` (IAM action ${permission})`;
   return new CloudError(code, `${operation}${hint}: ${cloudCode}: ${firstLine(text)}`, {
     operation,
     cloudCode,
+    permission,
     cause: error,
   });
+}
+
+/** What was asked for, where it decides what a refusal means. */
+export type Asked = { readonly subnetId: SubnetId; readonly blocks: boolean };
+
+/**
+ * The same error, with the subnet that is full. Whatever EC2 calls it, a subnet that refused blocks may have single addresses: only a
+ * refusal of those says that it is exhausted.
+ */
+export function inSubnet(error: unknown, { subnetId, blocks }: Asked): unknown {
+  if (!isFull(error)) return error;
+  const { message, operation, cloudCode } = error;
+  const code = blocks ? "no-free-block" : "subnet-exhausted";
+  return new CloudError(code, `${message} (${subnetId})`, {
+    operation,
+    cloudCode,
+    subnetIds: [subnetId],
+    cause: error.cause,
+  });
+}
+
+/** Whether another subnet may have what this one refused. */
+export function isFull(error: unknown): error is CloudError {
+  return error instanceof CloudError && error.step === "other-subnet";
+}
+
+/** EC2's text names the action that one call lacks of several: CreateNetworkInterface with tags needs CreateTags too. */
+function missingAction(operation: string, text: string): string {
+  return /not authorized to perform: (ec2:[A-Za-z0-9]+)/.exec(text)?.[1] ?? `ec2:${operation}`;
 }
 
 function meaning(cloudCode: string, text: string): CloudErrorCode {

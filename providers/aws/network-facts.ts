@@ -1,12 +1,14 @@
+import type { Clock } from "../../common/clock.ts";
 import { describeError } from "../../common/errors.ts";
-import type { SubnetId } from "../../common/ids.ts";
+import type { MacAddress, SubnetId } from "../../common/ids.ts";
 import { type Cidr, IpAddress } from "../../common/ip.ts";
 import type { Logger } from "../../common/log.ts";
 import type { CloudInterface, Subnet } from "../provider.ts";
-import { listSubnets, networkCidrs } from "./api.ts";
+import { listSubnets, networkCidrs } from "./api-network.ts";
 import type { Ec2Client } from "./client.ts";
+import { networkLine, networkText } from "./glance.ts";
 import type { Imds } from "./imds.ts";
-import type { Ec2Interface } from "./schema.ts";
+import type { Ec2Interface, Ec2Subnet } from "./schema.ts";
 
 /**
  * The VPC's router answers here in every subnet with IPv6 (docs.aws.amazon.com, "IPv6 subnet default gateway router", 2022-11). Not in
@@ -17,18 +19,38 @@ export const ROUTER_IPV6 = IpAddress.parse("fe80:ec2::1");
 /** The router of IPv4 is the subnet's first address ("Subnet CIDR blocks", reserved addresses, docs.aws.amazon.com). */
 const ROUTER_IPV4_OFFSET = 1;
 
-/** Subnets and the network's CIDRs, each as last told, so that one failing look-up takes nothing away. */
+/** How long an answer stands, a fifth more or less at random: nodes that began together do not ask together for ever. */
+const KEEP_MS = 600_000;
+/** After a failure, and while the metadata tells another network than EC2 did: doubling until KEEP_MS. */
+const DOUBT_MS = 60_000;
+/** The metadata is one hop away or not there; a hint is not worth a longer wait. */
+const HINT_MS = 1_000;
+
+/** Subnets and the network's CIDRs, which hardly ever change: asked seldom, and as last told when a look-up fails. */
 export class NetworkFacts {
   private readonly ec2: Ec2Client;
   private readonly imds: Imds;
+  private readonly clock: Clock;
   private readonly log: Logger;
   private readonly subnets = new Map<SubnetId, Subnet>();
+  /** When a subnet is asked about again, those included that EC2 did not show. */
+  private readonly subnetDue = new Map<SubnetId, number>();
   private cidrs: readonly Cidr[] | undefined;
+  private cidrsDue = 0;
+  /** What the metadata told of the network when EC2 was last asked, and for how many answers in a row the two have differed. */
+  private hint: string | undefined;
+  private doubts = 0;
 
-  constructor(ec2: Ec2Client, imds: Imds, log: Logger) {
-    this.ec2 = ec2;
-    this.imds = imds;
-    this.log = log;
+  constructor(parts: {
+    readonly ec2: Ec2Client;
+    readonly imds: Imds;
+    readonly clock: Clock;
+    readonly log: Logger;
+  }) {
+    this.ec2 = parts.ec2;
+    this.imds = parts.imds;
+    this.clock = parts.clock;
+    this.log = parts.log;
   }
 
   /**
@@ -39,13 +61,7 @@ export class NetworkFacts {
     interfaces: readonly Ec2Interface[],
     signal: AbortSignal,
   ): Promise<ReadonlyMap<SubnetId, Subnet>> {
-    const ids = [...new Set(interfaces.map((one) => one.subnetId))];
-    try {
-      for (const subnet of await listSubnets(this.ec2, ids, signal)) this.subnets.set(subnet.id, subnet);
-    } catch (error) {
-      signal.throwIfAborted();
-      this.log.warn({ err: error }, "subnets not described; those known stay as they were");
-    }
+    await this.look([...new Set(interfaces.map((one) => one.subnetId))], signal);
     const found = new Map(this.subnets);
     for (const one of interfaces) {
       // not kept: the metadata may know more the next time
@@ -54,15 +70,72 @@ export class NetworkFacts {
     return found;
   }
 
-  /** Throws when they were never told: what is inside the network decides about SNAT, and is not guessed. */
-  async networkCidrs(vpcId: string, signal: AbortSignal): Promise<readonly Cidr[]> {
+  /** These subnets, those left out that EC2 does not show or that could not be looked up. */
+  async findSubnets(ids: readonly SubnetId[], signal: AbortSignal): Promise<readonly Subnet[]> {
+    await this.look(ids, signal);
+    return ids.flatMap((id) => this.subnets.get(id) ?? []);
+  }
+
+  /** Takes note of subnets that another look-up told. */
+  learn(subnets: readonly Ec2Subnet[]): void {
+    const due = this.clock.now() + jittered(KEEP_MS);
+    for (const { tags: _, ...subnet } of subnets) {
+      this.subnets.set(subnet.id, subnet);
+      this.subnetDue.set(subnet.id, due);
+    }
+  }
+
+  /**
+   * As EC2 told them, asked again when the metadata tells others than it did then, and now and then. Throws when they were never
+   * told: what is inside the network decides about SNAT, and is not guessed.
+   */
+  async networkCidrs(vpcId: string, primaryMac: MacAddress, signal: AbortSignal): Promise<readonly Cidr[]> {
+    const hint = await this.networkHint(primaryMac, signal);
+    const isNews = hint !== undefined && hint !== this.hint;
+    if (this.cidrs !== undefined && !isNews && this.clock.now() < this.cidrsDue) return this.cidrs;
     try {
       this.cidrs = await networkCidrs(this.ec2, vpcId, signal);
+      this.noteHint(hint ?? this.hint, isNews, this.cidrs);
     } catch (error) {
       if (this.cidrs === undefined || signal.aborted) throw error;
+      this.cidrsDue = this.clock.now() + DOUBT_MS;
       this.log.warn({ err: error }, "network CIDRs not described; those known stay in force");
     }
     return this.cidrs;
+  }
+
+  /** Either may be the one that lags: while they differ EC2 is asked more often, and less so the longer it stays that way. */
+  private noteHint(hint: string | undefined, isNews: boolean, cidrs: readonly Cidr[]): void {
+    const agrees = hint === undefined || hint === networkText(cidrs);
+    this.doubts = agrees ? 0 : isNews ? 1 : this.doubts + 1;
+    this.hint = hint;
+    const keepMs = agrees ? KEEP_MS : Math.min(KEEP_MS, DOUBT_MS * 2 ** (this.doubts - 1));
+    this.cidrsDue = this.clock.now() + jittered(keepMs);
+  }
+
+  private async networkHint(mac: MacAddress, signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return await networkLine(this.imds, mac, AbortSignal.any([signal, AbortSignal.timeout(HINT_MS)]));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** One call for all that are due, and none when none is. */
+  private async look(ids: readonly SubnetId[], signal: AbortSignal): Promise<void> {
+    const now = this.clock.now();
+    const due = ids.filter((id) => (this.subnetDue.get(id) ?? now) <= now);
+    if (due.length === 0) return;
+    let keepMs = KEEP_MS;
+    try {
+      this.learn(await listSubnets(this.ec2, { "subnet-id": due }, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      keepMs = DOUBT_MS;
+      this.log.warn({ err: error }, "subnets not described; those known stay as they were");
+    }
+    const next = now + jittered(keepMs);
+    for (const id of due) if ((this.subnetDue.get(id) ?? now) <= now) this.subnetDue.set(id, next);
   }
 
   private async hinted(one: Ec2Interface, signal: AbortSignal): Promise<Subnet> {
@@ -83,4 +156,8 @@ export function gatewaysOf(subnet: Subnet): CloudInterface["gateways"] {
     ...(subnet.ipv4 === undefined ? {} : { 4: subnet.ipv4.first.plus(ROUTER_IPV4_OFFSET) }),
     ...(subnet.ipv6 === undefined ? {} : { 6: ROUTER_IPV6 }),
   };
+}
+
+function jittered(ms: number): number {
+  return ms * (0.8 + Math.random() * 0.4);
 }

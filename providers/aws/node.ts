@@ -18,6 +18,7 @@ export class AwsNode {
   readonly recent: RecentWrites;
   private readonly identify: (signal: AbortSignal) => Promise<NodeIdentity>;
   private readonly known = new Map<InterfaceId, Ec2Interface>();
+  private wasListed = false;
 
   constructor(options: {
     readonly ec2: Ec2Client;
@@ -39,25 +40,35 @@ export class AwsNode {
   }
 
   /**
-   * Every interface on this instance, and those of ours for it that are attached nowhere. Throws `unavailable` when the primary
-   * is missing: an instance always has one, so such a list says nothing.
+   * Every interface on this instance, and those that we made lately. Throws `unavailable` when the primary is missing: an instance
+   * always has one, so such a list says nothing.
    */
   async list(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
     const { identity } = await this.owner(signal);
-    const [left, attached] = await Promise.all([
-      listInterfaces(this.ec2, { ...this.ourTags(identity), status: "available" }, signal),
-      listInterfaces(this.ec2, { "attachment.instance-id": identity.instanceId }, signal),
-    ]);
-    if (!attached.some((one) => one.mac === identity.primaryMac)) {
+    const listed = await listInterfaces(this.ec2, { "attachment.instance-id": identity.instanceId }, signal);
+    if (!listed.some((one) => one.mac === identity.primaryMac)) {
       const message = `DescribeNetworkInterfaces: no interface with the primary's MAC ${identity.primaryMac}`;
       throw new CloudError("unavailable", message, { operation: "DescribeNetworkInterfaces" });
     }
-    // attached last: what was being attached between the two answers counts as attached
-    const byId = new Map([...left, ...attached].map((one) => [one.id, one]));
-    const complete = this.recent.complete([...byId.values()]);
+    const complete = this.recent.complete(listed);
     this.known.clear();
     for (const one of complete) this.known.set(one.id, one);
+    this.wasListed = true;
     return complete;
+  }
+
+  /** As last listed, with every write since; listed now when it never was. No word of what others did meanwhile. */
+  async listed(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
+    return this.wasListed ? [...this.known.values()] : this.list(signal);
+  }
+
+  /** Interfaces with our cluster's tag that are attached nowhere: this node's, or every node's. */
+  async loose(of: "this-node" | "every-node", signal: AbortSignal): Promise<readonly Ec2Interface[]> {
+    const filters: Record<string, string> = { [`tag:${TAG.cluster}`]: this.cluster, status: "available" };
+    const { instanceId } = (await this.owner(signal)).identity;
+    if (of === "this-node") filters[`tag:${TAG.instance}`] = instanceId;
+    const listed = await listInterfaces(this.ec2, filters, signal);
+    return listed.filter((one) => one.attachment === undefined && !this.recent.isGone(one.id));
   }
 
   /** One interface as EC2 has it now; a young one that EC2 does not show yet as it was confirmed. Undefined: there is none. */
@@ -89,7 +100,14 @@ export class AwsNode {
     this.known.set(one.id, one);
   }
 
-  private ourTags(identity: NodeIdentity): Record<string, string> {
-    return { [`tag:${TAG.cluster}`]: this.cluster, [`tag:${TAG.instance}`]: identity.instanceId };
+  /** What is known of it may be wrong: the next who needs it asks EC2. */
+  forget(id: InterfaceId): void {
+    this.known.delete(id);
+  }
+
+  /** It is deleted. */
+  gone(id: InterfaceId): void {
+    this.recent.gone(id);
+    this.known.delete(id);
   }
 }

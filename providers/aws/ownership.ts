@@ -13,6 +13,8 @@ export const TAG = {
   instance: "causeway.dev/instance",
   /** Which request made it: what a later try looks for. */
   token: "causeway.dev/token",
+  /** When it was asked for, ISO 8601 of the node's clock: what is young is nobody's leak. */
+  createdAt: "causeway.dev/created-at",
   pool: "causeway.dev/pool",
   /** On the primary: units that were there before we managed it. Continued in `….1`, `….2`. */
   foreign: "causeway.dev/foreign",
@@ -31,13 +33,17 @@ export type NodeOwner = {
 
 export function ownershipOf(one: Ec2Interface, owner: NodeOwner): Ownership {
   const { instanceId, primaryMac } = owner.identity;
-  if (OPT_OUT_TAGS.some((name) => (one.tags.get(name) ?? "false").toLowerCase() !== "false"))
-    return "foreign";
+  if (isOptedOut(one.tags)) return "foreign";
   if (one.mac === primaryMac) return "shared";
   const ours = one.tags.get(TAG.cluster) === owner.cluster && one.tags.get(TAG.instance) === instanceId;
   // someone moved it to another instance: it is theirs now
   const elsewhere = one.attachment?.instanceId !== undefined && one.attachment.instanceId !== instanceId;
   return ours && !elsewhere ? "ours" : "foreign";
+}
+
+/** Whether somebody put it out of our hands by a tag. */
+export function isOptedOut(tags: ReadonlyMap<string, string>): boolean {
+  return OPT_OUT_TAGS.some((name) => (tags.get(name) ?? "false").toLowerCase() !== "false");
 }
 
 /** The units of an interface that are not ours to give or take. */
@@ -54,18 +60,19 @@ export function poolKeyOf(one: Ec2Interface): PoolKey {
 }
 
 /**
- * The tags of a new interface, set in the creating call: there is no moment in which it is nobody's. The same for every try with one
- * token, as EC2 demands of a repeated ClientToken: so no time of creation.
+ * The tags of a new interface, set in the creating call: there is no moment in which it is nobody's. EC2 demands the same for every try
+ * with one ClientToken, `askedAt` included.
  */
 export function creationTags(
   request: Pick<CreateInterface, "poolKey" | "token">,
-  owner: { readonly cluster: string; readonly instanceId: InstanceId },
+  owner: { readonly cluster: string; readonly instanceId: InstanceId; readonly askedAt: Date },
 ): ReadonlyMap<string, string> {
   return new Map<string, string>([
     [TAG.cluster, owner.cluster],
     [TAG.instance, owner.instanceId],
     [TAG.token, request.token],
     [TAG.pool, request.poolKey],
+    [TAG.createdAt, owner.askedAt.toISOString()],
   ]);
 }
 

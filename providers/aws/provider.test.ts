@@ -66,7 +66,7 @@ describe("AwsNetwork.createInterface()", () => {
     const { lab, faults, calls, network } = await start();
     const before = lab.interfaceIds();
     const steps = ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"];
-    for (const next of [...steps, "DescribeSubnets"]) {
+    for (const next of steps) {
       calls.clear();
       const died = new AbortController();
       faults.hang(next, 10);
@@ -96,9 +96,20 @@ describe("AwsNetwork.createInterface()", () => {
     const made = await lab.open().createInterface(request(), soon());
     expect(lab.interfaceIds()).toEqual([...before, made.id]);
     expect(calls.count("CreateNetworkInterface")).toBe(2);
-    // the young id, or its tags, were unknown to the first calls that named it
+    // the time of the first try is a part of what EC2 compares: it says that there was one, and the lists show it soon
+    expect(calls.all("CreateNetworkInterface")[1]?.outcome).toBe("IdempotentParameterMismatch");
+  });
+
+  it("attaches once a young id, or its tags, are known to the calls that name it", async () => {
+    const { lab, calls, network } = await start();
+    await network.describe(soon());
+    lab.ec2.account.hideYoungMs = 700;
+    await expect
+      .poll(() => network.describe(soon()).catch(() => undefined), { timeout: 5_000 })
+      .toBeDefined();
+    await network.createInterface(request(), soon());
     const outcomes = calls.all("AttachNetworkInterface").map((call) => call.outcome);
-    expect(outcomes.slice(1, -1)).not.toEqual([]);
+    expect(outcomes.length).toBeGreaterThan(1);
     expect(outcomes.at(-1)).toBe("ok");
   });
 

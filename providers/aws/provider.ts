@@ -16,16 +16,21 @@ import type {
   NodeIdentity,
   UnitRequest,
 } from "../provider.ts";
-import { instanceType } from "./api.ts";
+import { instanceType } from "./api-network.ts";
 import { Ec2Client, type Timeouts } from "./client.ts";
 import { InterfaceMaker } from "./create-interface.ts";
 import { credentialSource } from "./credentials.ts";
 import { removeInterface } from "./delete-interface.ts";
+import { glance } from "./glance.ts";
 import { Imds } from "./imds.ts";
+import { findInstanceType } from "./instance-types.ts";
+import { LeakSweeper } from "./leaks.ts";
 import { readCapabilities } from "./limits.ts";
 import { NetworkFacts } from "./network-facts.ts";
 import { AwsNode } from "./node.ts";
+import { TAG } from "./ownership.ts";
 import type { Ec2Interface } from "./schema.ts";
+import { SubnetFinder } from "./subnets.ts";
 import { UnitWriter } from "./units.ts";
 import { toCloudInterface } from "./view.ts";
 
@@ -45,6 +50,7 @@ export class AwsNetwork implements CloudNetwork {
   private readonly facts: NetworkFacts;
   private readonly maker: InterfaceMaker;
   private readonly units: UnitWriter;
+  private readonly leaks: LeakSweeper;
   private identity: NodeIdentity | undefined;
   private limits: Capabilities | undefined;
 
@@ -57,6 +63,7 @@ export class AwsNetwork implements CloudNetwork {
     });
     this.ec2 = new Ec2Client({
       region: options.region ?? (async () => (await this.identify(AbortSignal.timeout(15_000))).region),
+      clock: options.clock,
       credentials: credentialSource(options.credentials ?? { from: "instance" }, this.imds),
       metrics: options.metrics,
       ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
@@ -64,8 +71,10 @@ export class AwsNetwork implements CloudNetwork {
     });
     const identify = (signal: AbortSignal) => this.identify(signal);
     this.node = new AwsNode({ ...options, ec2: this.ec2, identify });
-    this.facts = new NetworkFacts(this.ec2, this.imds, options.log);
-    this.maker = new InterfaceMaker(this.node);
+    const { ec2, imds } = this;
+    this.facts = new NetworkFacts({ ec2, imds, clock: options.clock, log: options.log });
+    this.maker = new InterfaceMaker(this.node, new SubnetFinder(this.node, this.facts));
+    this.leaks = new LeakSweeper(this.node, (token) => this.maker.isMaking(token));
     this.units = new UnitWriter(this.node, (signal) => this.tryCapabilities(signal));
   }
 
@@ -77,7 +86,7 @@ export class AwsNetwork implements CloudNetwork {
   async capabilities(signal: AbortSignal): Promise<Capabilities> {
     if (this.limits === undefined) {
       const { instanceType: type } = await this.identify(signal);
-      this.limits = readCapabilities(await instanceType(this.ec2, type, signal));
+      this.limits = findInstanceType(type) ?? readCapabilities(await instanceType(this.ec2, type, signal));
       for (const card of this.limits.skippedCards) {
         this.log.warn({ instanceType: type, ...card }, "network card carries no pods");
       }
@@ -89,10 +98,11 @@ export class AwsNetwork implements CloudNetwork {
     return this.guarded("describe", signal, async () => {
       const listed = await this.node.list(signal);
       const { identity } = await this.node.owner(signal);
-      const vpcId = listed.find((one) => one.mac === identity.primaryMac)?.vpcId ?? "";
+      const { primaryMac } = identity;
+      const vpcId = listed.find((one) => one.mac === primaryMac)?.vpcId ?? "";
       const [interfaces, networkCidrs] = await Promise.all([
         this.toView(listed, signal),
-        this.facts.networkCidrs(vpcId, signal),
+        this.facts.networkCidrs(vpcId, primaryMac, signal),
       ]);
       return { interfaces, networkCidrs };
     });
@@ -107,16 +117,23 @@ export class AwsNetwork implements CloudNetwork {
     });
   }
 
-  async glance(): Promise<string | undefined> {
-    return undefined;
+  async glance(signal: AbortSignal): Promise<string> {
+    return this.guarded("glance", signal, async () => {
+      const { primaryMac } = await this.identify(signal);
+      return glance(this.imds, primaryMac, signal);
+    });
   }
 
-  async removeLeaks(): Promise<readonly InterfaceId[]> {
-    return [];
+  async removeLeaks(signal: AbortSignal): Promise<readonly InterfaceId[]> {
+    return this.guarded("removeLeaks", signal, () => this.leaks.sweep(signal));
   }
 
   async deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void> {
-    return this.guarded("deleteInterface", signal, () => removeInterface(this.node, id, signal));
+    return this.guarded("deleteInterface", signal, async () => {
+      const removed = await removeInterface(this.node, id, signal);
+      const token = removed?.tags.get(TAG.token);
+      if (token !== undefined) this.maker.removed(token);
+    });
   }
 
   async assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {

@@ -16,6 +16,7 @@ export class RecentWrites {
   private readonly clock: Clock;
   private readonly made = new Map<InterfaceId, { readonly at: number; readonly interface: Ec2Interface }>();
   private readonly added = new Map<InterfaceId, Units[]>();
+  private readonly removed = new Map<InterfaceId, Units[]>();
   private readonly tags = new Map<InterfaceId, ReadonlyMap<string, string>>();
   private readonly deleted = new Set<InterfaceId>();
 
@@ -30,11 +31,19 @@ export class RecentWrites {
   assigned(id: InterfaceId, units: readonly Cidr[]): void {
     const at = this.clock.now();
     this.added.set(id, [...(this.added.get(id) ?? []), ...units.map((unit) => ({ at, unit }))]);
+    this.removed.set(id, without(this.removed.get(id), units));
   }
 
   released(id: InterfaceId, units: readonly Cidr[]): void {
-    const kept = (this.added.get(id) ?? []).filter(({ unit }) => !units.some((gone) => gone.equals(unit)));
-    this.added.set(id, kept);
+    const at = this.clock.now();
+    this.added.set(id, without(this.added.get(id), units));
+    this.removed.set(id, [...(this.removed.get(id) ?? []), ...units.map((unit) => ({ at, unit }))]);
+  }
+
+  /** Whether it was given back so lately that an answer which shows it may be of the time before. */
+  isJustReleased(id: InterfaceId, unit: Cidr): boolean {
+    this.forgetOld();
+    return this.removed.get(id)?.some((entry) => entry.unit.equals(unit)) ?? false;
   }
 
   /** For good: what we tag we never untag, and a record of foreign units that is missed once would be written anew, wrongly. */
@@ -55,7 +64,12 @@ export class RecentWrites {
     this.deleted.add(id);
     this.made.delete(id);
     this.added.delete(id);
+    this.removed.delete(id);
     this.tags.delete(id);
+  }
+
+  isGone(id: InterfaceId): boolean {
+    return this.deleted.has(id);
   }
 
   /** A created interface that is still young, as last known. */
@@ -74,10 +88,13 @@ export class RecentWrites {
       .map((one) => this.withTags(this.withAdded(this.withAttachment(one))));
   }
 
-  /** The list may show a young interface as it was before it was attached. */
+  /** The list may show a young interface as it was before it was attached, or before it was to go with its instance. */
   private withAttachment(one: Ec2Interface): Ec2Interface {
     const attachment = this.made.get(one.id)?.interface.attachment;
-    return one.attachment === undefined && attachment !== undefined ? { ...one, attachment } : one;
+    if (attachment === undefined) return one;
+    if (one.attachment === undefined) return { ...one, attachment };
+    const deleteOnTermination = one.attachment.deleteOnTermination || attachment.deleteOnTermination;
+    return { ...one, attachment: { ...one.attachment, deleteOnTermination } };
   }
 
   private withAdded(one: Ec2Interface): Ec2Interface {
@@ -96,10 +113,16 @@ export class RecentWrites {
   private forgetOld(): void {
     const oldest = this.clock.now() - YOUNG_MS;
     for (const [id, entry] of this.made) if (entry.at < oldest) this.made.delete(id);
-    for (const [id, entries] of this.added) {
-      const young = entries.filter((entry) => entry.at >= oldest);
-      if (young.length === 0) this.added.delete(id);
-      else this.added.set(id, young);
+    for (const units of [this.added, this.removed]) {
+      for (const [id, entries] of units) {
+        const young = entries.filter((entry) => entry.at >= oldest);
+        if (young.length === 0) units.delete(id);
+        else units.set(id, young);
+      }
     }
   }
+}
+
+function without(entries: readonly Units[] = [], units: readonly Cidr[]): Units[] {
+  return entries.filter(({ unit }) => !units.some((gone) => gone.equals(unit)));
 }

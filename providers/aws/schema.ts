@@ -2,7 +2,7 @@
  * The fields of EC2's replies that we read. Lenient: whatever else a reply holds is ignored, and what we cannot use (an item
  * without an id, a value that is no address) is left out rather than trusted.
  */
-import type { NetworkInterface, Subnet, Vpc } from "@aws-sdk/client-ec2";
+import type { NetworkInterface, Reservation, RouteTable, Subnet, Vpc } from "@aws-sdk/client-ec2";
 import {
   type InstanceId,
   type InterfaceId,
@@ -45,6 +45,13 @@ export type Ec2Subnet = {
   readonly ipv4?: Cidr;
   readonly ipv6?: Cidr;
   readonly freeIpv4?: number;
+  readonly tags: ReadonlyMap<string, string>;
+};
+
+export type Ec2RouteTable = {
+  /** Subnets that name none are its. */
+  readonly isMain: boolean;
+  readonly subnetIds: readonly SubnetId[];
 };
 
 /** Undefined: not enough of it to be used (no id, no MAC, no subnet). */
@@ -61,7 +68,7 @@ export function readInterface(raw: NetworkInterface): Ec2Interface | undefined {
     vpcId: raw.VpcId ?? "",
     zone: raw.AvailabilityZone ?? "",
     securityGroupIds: (raw.Groups ?? []).flatMap(({ GroupId }) => (GroupId === undefined ? [] : [GroupId])),
-    tags: new Map((raw.TagSet ?? []).map(({ Key = "", Value = "" }) => [Key, Value])),
+    tags: readTags(raw.TagSet),
     ...(attachment === undefined ? {} : { attachment }),
     own,
     units: readUnits(raw, own),
@@ -81,7 +88,28 @@ export function readSubnet(raw: Subnet): Ec2Subnet | undefined {
     ...(ipv4 === undefined ? {} : { ipv4 }),
     ...(ipv6 === undefined ? {} : { ipv6 }),
     ...(raw.AvailableIpAddressCount === undefined ? {} : { freeIpv4: raw.AvailableIpAddressCount }),
+    tags: readTags(raw.Tags),
   };
+}
+
+/** Associations in another state than associated are left out. */
+export function readRouteTable(raw: RouteTable): Ec2RouteTable {
+  const associations = (raw.Associations ?? []).filter(
+    ({ AssociationState }) => (AssociationState?.State ?? "associated") === "associated",
+  );
+  return {
+    isMain: associations.some(({ Main }) => Main === true),
+    subnetIds: associations.flatMap(({ SubnetId }) => (SubnetId === undefined ? [] : [SubnetId as SubnetId])),
+  };
+}
+
+/** Instances without an id or a state are left out. */
+export function readInstanceStates(raw: readonly Reservation[] | undefined): [InstanceId, string][] {
+  return (raw ?? [])
+    .flatMap(({ Instances }) => Instances ?? [])
+    .flatMap(({ InstanceId: id, State }): [InstanceId, string][] =>
+      id === undefined || State?.Name === undefined ? [] : [[id as InstanceId, State.Name]],
+    );
 }
 
 /** The CIDRs in state associated only, both families: one that is failing or on its way out is not the network's. */
@@ -139,6 +167,12 @@ function readAttachment(raw: NetworkInterface): Ec2Attachment | undefined {
     cardIndex: attachment.NetworkCardIndex ?? 0,
     deleteOnTermination: attachment.DeleteOnTermination ?? false,
   };
+}
+
+function readTags(
+  raw: readonly { readonly Key?: string | undefined; readonly Value?: string | undefined }[] | undefined,
+): ReadonlyMap<string, string> {
+  return new Map((raw ?? []).map(({ Key = "", Value = "" }) => [Key, Value]));
 }
 
 function tryParse<T>(text: string | undefined, parse: (text: string) => T): T | undefined {

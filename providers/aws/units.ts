@@ -4,7 +4,8 @@ import type { Cidr } from "../../common/ip.ts";
 import { KeyedLock } from "../../common/keyed-lock.ts";
 import { CloudError } from "../errors.ts";
 import type { Capabilities, UnitRequest } from "../provider.ts";
-import { assign, tag, unassign } from "./api.ts";
+import { tag, unassign } from "./api.ts";
+import { assignUnits } from "./assign-units.ts";
 import { ensureDeletedWithInstance } from "./create-interface.ts";
 import type { AwsNode } from "./node.ts";
 import { foreignTags, foreignUnitsOf, ownershipOf, readForeign } from "./ownership.ts";
@@ -27,15 +28,7 @@ export class UnitWriter {
     return this.exclusive(id, "assignUnits", signal, async () => {
       const one = await this.prepare(id, signal);
       const count = await this.fitting(one, request, signal);
-      const reply = await assign(this.node.ec2, id, { ...request, count }, signal);
-      // EC2-compatible clouds may answer with every address of the interface
-      const added = reply.filter(
-        (unit) =>
-          !one.own.some((own) => unit.contains(own)) && !one.units.some((known) => known.equals(unit)),
-      );
-      this.node.recent.assigned(id, added);
-      this.node.learn({ ...one, units: [...one.units, ...added].sort((a, b) => a.compare(b)) });
-      return added.sort((a, b) => a.compare(b));
+      return assignUnits(this.node, one, { ...request, count }, signal);
     });
   }
 

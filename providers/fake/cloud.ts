@@ -112,6 +112,7 @@ export class FakeCloud {
   private readonly history: { readonly at: number; readonly state: readonly FakeInterface[] }[] = [];
   private readonly faults: { readonly operation: FakeOperation; readonly fault: FakeFault; left: number }[] =
     [];
+  private readonly running = new Set<InstanceId>();
   private serial = 0;
 
   constructor(options: FakeCloudOptions = {}) {
@@ -141,6 +142,7 @@ export class FakeCloud {
     const primary = this.add({ subnet, owner: "primary", poolKey: DEFAULT_POOL, cardIndex: 0 });
     const units = this.take(subnet, { family: 4, prefixLength: 32, count: options.secondary ?? 0 });
     this.put({ ...primary, units, instanceId: id, deviceIndex: 0 });
+    this.running.add(id);
     return {
       id,
       instanceType: options.instanceType ?? "fake.large",
@@ -148,6 +150,25 @@ export class FakeCloud {
       primaryMac: primary.mac,
       capabilities: { ...DEFAULT_CAPABILITIES, ...options.capabilities },
     };
+  }
+
+  /** The instance ends, and what is attached to it goes with it. */
+  terminate({ id }: Pick<FakeInstance, "id">): void {
+    this.running.delete(id);
+    for (const one of this.now()) if (one.instanceId === id) this.remove(one.id);
+  }
+
+  isRunning(id: InstanceId): boolean {
+    return this.running.has(id);
+  }
+
+  /** Somebody takes every IPv4 address of the subnet that is free. */
+  exhaust(id: SubnetId): void {
+    const subnet = this.subnet(id);
+    const made = this.add({ subnet, owner: "stranger", poolKey: DEFAULT_POOL, cardIndex: 0 });
+    const used = this.now().flatMap((one) => [...one.own.map((address) => address.toCidr()), ...one.units]);
+    const count = Number(subnet.ipv4.size);
+    this.put({ ...made, units: freeUnits(subnet.ipv4, used, { family: 4, prefixLength: 32, count }) });
   }
 
   /** An interface that somebody else attached to the instance. */

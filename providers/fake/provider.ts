@@ -63,7 +63,7 @@ export class FakeNetwork implements CloudNetwork {
       this.cloud
         .now()
         .filter((one) => one.instanceId === this.instance.id)
-        .map((one) => [one.id, ...one.units].join(" "))
+        .map((one) => [one.id, ...one.own, ...one.units].join(" "))
         .join("\n"),
     );
   }
@@ -124,7 +124,9 @@ export class FakeNetwork implements CloudNetwork {
     const now = this.cloud.clock.now();
     const seen = new Map(loose.map(({ id }) => [id, this.looseSince.get(id) ?? now]));
     this.looseSince = seen;
-    const old = loose.filter(({ id }) => now - (seen.get(id) ?? now) >= LEAK_AFTER_MS);
+    const old = loose.filter(
+      (one) => now - (seen.get(one.id) ?? now) >= LEAK_AFTER_MS && !this.hasOwner(one),
+    );
     for (const { id } of old) await this.cloud.call("delete", signal, () => this.cloud.remove(id));
     return old.map(({ id }) => id);
   }
@@ -146,17 +148,22 @@ export class FakeNetwork implements CloudNetwork {
       );
     }
     const owner = { cluster: this.cluster, instanceId: this.instance.id, token: request.token };
-    const candidates = this.candidates(request);
-    let refused: unknown = this.cloud.error("subnet-exhausted", "create", "no subnet of the choice is left");
-    for (const subnet of candidates) {
+    const subnetIds = new Set(request.avoid);
+    const codes = new Set<string>();
+    for (const subnet of this.candidates(request)) {
       try {
         return this.makeIn(subnet, request, { owner, poolKey, cardIndex });
       } catch (error) {
-        refused = error;
-        if (!(error instanceof CloudError) || error.subnetIds.length === 0) throw error;
+        if (!(error instanceof CloudError) || error.step !== "other-subnet") throw error;
+        subnetIds.add(subnet.id);
+        codes.add(error.code);
       }
     }
-    throw refused;
+    const code = codes.has("no-free-block") ? "no-free-block" : "subnet-exhausted";
+    throw new CloudError(code, "create: no subnet of the choice is left", {
+      operation: "create",
+      subnetIds: [...subnetIds],
+    });
   }
 
   private candidates({ subnets, avoid }: CreateInterface): readonly FakeSubnet[] {
@@ -220,6 +227,11 @@ export class FakeNetwork implements CloudNetwork {
 
   private isLeak({ instanceId, owner }: FakeInterface): boolean {
     return instanceId === undefined && typeof owner === "object" && owner.cluster === this.cluster;
+  }
+
+  private hasOwner({ owner }: FakeInterface): boolean {
+    if (typeof owner !== "object" || owner.instanceId === this.instance.id) return false;
+    return this.cloud.isRunning(owner.instanceId);
   }
 
   private isLeftOver(one: FakeInterface): boolean {

@@ -1,14 +1,16 @@
 /** An embedded EC2 with one node, and the adapter on it as the daemon builds it: its own IAM policy, credentials from the metadata. */
 import { AttachNetworkInterfaceCommand, CreateNetworkInterfaceCommand, EC2Client } from "@aws-sdk/client-ec2";
-import { systemClock } from "../../common/clock.ts";
-import type { InterfaceId } from "../../common/ids.ts";
+import type { InterfaceId, SubnetId } from "../../common/ids.ts";
 import { type Logger, memoryLogger } from "../../common/log.ts";
 import { Metrics } from "../../common/metrics.ts";
 import { AwsNetwork, type AwsOptions } from "../../providers/aws/provider.ts";
 import { type Ec2, type Ec2Options, startEc2 } from "../cloudsim/aws/ec2.ts";
+import { createInterface } from "../cloudsim/aws/model/create-interface.ts";
 import type { LaunchRequest } from "../cloudsim/aws/model/launch.ts";
 import type { Instance } from "../cloudsim/aws/model/resources.ts";
+import { freeIpv4Count } from "../cloudsim/aws/model/subnet-addresses.ts";
 import { present, SUBNET_A, TEST_NETWORK } from "../cloudsim/aws/testing.ts";
+import { ShiftedClock } from "./shifted-clock.ts";
 
 export const CLUSTER = "test";
 
@@ -16,6 +18,8 @@ export class AwsLab {
   readonly ec2: Ec2;
   readonly instance: Instance;
   readonly metrics = new Metrics();
+  /** Of every adapter that is opened here. */
+  readonly clock = new ShiftedClock();
   readonly lines: Record<string, unknown>[];
   private readonly log: Logger;
   private readonly opened: AwsNetwork[] = [];
@@ -40,13 +44,13 @@ export class AwsLab {
     return new AwsLab(ec2, instance);
   }
 
-  /** The adapter as a newly started process has it. */
-  open(changes: Partial<AwsOptions> = {}): AwsNetwork {
+  /** The adapter as a newly started process has it, on this node or on another instance. */
+  open(changes: Partial<AwsOptions> = {}, instance: Instance = this.instance): AwsNetwork {
     const network = new AwsNetwork({
       cluster: CLUSTER,
       endpoint: this.ec2.endpoint,
-      metadataEndpoint: this.ec2.imdsEndpoint(this.instance),
-      clock: systemClock,
+      metadataEndpoint: this.ec2.imdsEndpoint(instance),
+      clock: this.clock,
       log: this.log,
       metrics: this.metrics,
       timeouts: { connectMs: 500, replyMs: 1_000, callMs: 8_000 },
@@ -81,6 +85,14 @@ export class AwsLab {
     await client.send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId, ...place }));
     client.destroy();
     return NetworkInterfaceId as InterfaceId;
+  }
+
+  /** Takes every free IPv4 address of a subnet, or all but some. */
+  exhaust(subnetId: SubnetId, free = 0): void {
+    const { account } = this.ec2;
+    const count = freeIpv4Count(account, account.getSubnet(subnetId)) - free;
+    if (count < 1) return;
+    createInterface(account, { subnetId, ipv4: count > 1 ? { addressCount: count - 1 } : {} });
   }
 
   interfaceIds(): readonly InterfaceId[] {

@@ -8,11 +8,16 @@ const ALWAYS = 10;
 providerConformance("aws", async (): Promise<ProviderHarness> => {
   const lab = await AwsLab.start({ launch: { type: "m5.4xlarge", ipv4: { addressCount: 1 } } });
   const { faults } = lab.ec2;
+  const other = await lab.ec2.addInstance({ subnetId: SUBNET_A, type: "m5.large" });
   return {
     open: () => lab.open(),
     subnetId: SUBNET_A,
     smallSubnetId: SMALL_SUBNET,
+    exhaust: (subnetId) => lab.exhaust(subnetId),
     strangerId: await lab.attachStranger(),
+    openOther: () => lab.open({}, other),
+    terminateOther: () => lab.ec2.terminateInstance(other),
+    later: (ms) => lab.clock.shift(ms),
     createSteps: ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"],
     deleteSteps: ["DetachNetworkInterface", "DeleteNetworkInterface"],
     attachStep: "AttachNetworkInterface",

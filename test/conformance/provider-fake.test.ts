@@ -3,6 +3,7 @@ import { Cidr } from "../../common/ip.ts";
 import { FakeCloud, type FakeOperation } from "../../providers/fake/cloud.ts";
 import { FakeNetwork } from "../../providers/fake/provider.ts";
 import { type ProviderHarness, providerConformance } from "./provider.ts";
+import { ShiftedClock } from "./shifted-clock.ts";
 
 const subnets = [
   {
@@ -20,15 +21,21 @@ const subnets = [
 ];
 
 providerConformance("fake", async (): Promise<ProviderHarness> => {
-  const cloud = new FakeCloud({ subnets });
-  const capabilities = { cards: [{ index: 0, interfacesMax: 4 }] };
+  const clock = new ShiftedClock();
+  const cloud = new FakeCloud({ subnets, clock });
+  const capabilities = { cards: [{ index: 0, interfacesMax: 5 }] };
   const instance = cloud.launch({ secondary: 1, capabilities });
   const stranger = cloud.attachStranger(instance);
+  const other = cloud.launch();
   return {
     open: () => new FakeNetwork(cloud, instance),
     subnetId: "subnet-a" as SubnetId,
     smallSubnetId: "subnet-small" as SubnetId,
+    exhaust: (id) => cloud.exhaust(id),
     strangerId: stranger.id,
+    openOther: () => new FakeNetwork(cloud, other),
+    terminateOther: () => cloud.terminate(other),
+    later: (ms) => clock.shift(ms),
     createSteps: ["create", "attach"],
     deleteSteps: ["detach", "delete"],
     attachStep: "attach",

@@ -8,13 +8,21 @@ import type { Cidr, Family } from "../../common/ip.ts";
 import { CloudError, type CloudErrorCode } from "../../providers/errors.ts";
 import type { CloudInterface, CloudNetwork, CreateInterface, UnitRequest } from "../../providers/provider.ts";
 
-/** A cloud with one node, whose primary has one secondary address of somebody's and beside which hangs a stranger's interface. */
+/** A cloud with two nodes, the first of which is ours to look at: its primary has one secondary address of somebody's and beside which hangs a stranger's interface. */
 export type ProviderHarness = {
   /** As a newly started process has it: nothing remembered. */
   open(): CloudNetwork;
+  /** The node's own. */
   readonly subnetId: SubnetId;
-  /** A subnet of the same zone in which at most 11 IPv4 addresses are free. */
+  /** The only other subnet of the same zone and routes, in which at most 11 IPv4 addresses are free. */
   readonly smallSubnetId: SubnetId;
+  /** Somebody takes every IPv4 address of a subnet that is free. */
+  exhaust(subnetId: SubnetId): void;
+  /** As open(), for the other node of the cluster. */
+  openOther(): CloudNetwork;
+  terminateOther(): void;
+  /** Sets the clock of all that was opened, and is, forward. */
+  later(ms: number): void;
   readonly strangerId: InterfaceId;
   /** The cloud's own calls that createInterface() makes to change something, in order; and of the other calls. */
   readonly createSteps: readonly string[];
@@ -129,14 +137,16 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       await expectCode(network.assignUnits(id, singles(4, 1), soon()), "limit-reached");
     });
 
-    it("changes nothing when the subnet is exhausted, and says so", async () => {
+    it("changes nothing when the subnet has no block or no address, and tells the two apart", async () => {
       const { harness, network } = await setUp();
+      const subnetIds = [harness.smallSubnetId];
       const made = await network.createInterface(
-        request(harness, { subnets: { by: "ids", ids: [harness.smallSubnetId] } }),
+        request(harness, { subnets: { by: "ids", ids: subnetIds } }),
         soon(),
       );
-      const small = { family: 4, prefixLength: 28, count: 1 } as const;
-      await expectCode(network.assignUnits(made.id, small, soon()), "subnet-exhausted");
+      await expectFull(network.assignUnits(made.id, BLOCK, soon()), "no-free-block", subnetIds);
+      harness.exhaust(harness.smallSubnetId);
+      await expectFull(network.assignUnits(made.id, singles(4, 1), soon()), "subnet-exhausted", subnetIds);
       expect((await interfaceOf(network, made.id)).units).toEqual([]);
     });
 
@@ -222,6 +232,21 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       expect(other.deviceIndex).not.toBe(first.deviceIndex);
     });
 
+    it("makes another one for the token of one that was deleted, also after a restart", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const first = await network.createInterface(request(harness), soon());
+      await network.deleteInterface(first.id, soon());
+      const second = await network.createInterface(request(harness), soon());
+      expect(harness.interfaceIds()).toEqual([...before, second.id]);
+      await network.deleteInterface(second.id, soon());
+      const restarted = harness.open();
+      harness.later(60_000);
+      const third = await restarted.createInterface(request(harness), soon());
+      expect(harness.interfaceIds()).toEqual([...before, third.id]);
+      expect(new Set([first.id, second.id, third.id]).size).toBe(3);
+    });
+
     it("goes on after a crash at any step, its reply lost or its call never sent", async () => {
       const { harness, network } = await setUp();
       for (const [step, fault] of crashes(harness.createSteps)) {
@@ -272,14 +297,122 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       expect(harness.interfaceIds()).toEqual(before);
     });
 
-    it("leaks nothing when the subnet is exhausted, and says so", async () => {
+    it("leaks nothing when the subnet has no block or no address, and tells the two apart", async () => {
+      const { harness, network } = await setUp();
+      const subnetIds = [harness.smallSubnetId];
+      const wanted = request(harness, { subnets: { by: "ids", ids: subnetIds }, units: [BLOCK] });
+      const before = harness.interfaceIds();
+      await expectFull(network.createInterface(wanted, soon()), "no-free-block", subnetIds);
+      expect(harness.interfaceIds()).toEqual(before);
+      harness.exhaust(harness.smallSubnetId);
+      const after = harness.interfaceIds();
+      const single = { ...wanted, units: [singles(4, 1)], token: "single" };
+      await expectFull(network.createInterface(single, soon()), "subnet-exhausted", subnetIds);
+      expect(harness.interfaceIds()).toEqual(after);
+    });
+
+    it("takes the node's own subnet, and its sibling when that is full or to be avoided", async () => {
+      const { harness, network } = await setUp();
+      const subnets = { by: "node" } as const;
+      const make = async (token: string, avoid: readonly SubnetId[] = []) =>
+        (await network.createInterface(request(harness, { subnets, avoid, token }), soon())).subnet.id;
+      expect(await make("own")).toBe(harness.subnetId);
+      expect(await make("avoided", [harness.subnetId])).toBe(harness.smallSubnetId);
+      harness.exhaust(harness.subnetId);
+      const made = await network.createInterface(request(harness, { subnets, token: "full" }), soon());
+      expect(made.subnet.id).toBe(harness.smallSubnetId);
+      expect(made.subnet.ipv4?.contains(made.own[0] ?? made.subnet.ipv4)).toBe(true);
+      expect(made.gateways[4]?.equals((made.subnet.ipv4 as Cidr).first.plus(1))).toBe(true);
+    });
+
+    it("takes subnets by id in their order, and the next one when one is full", async () => {
+      const { harness, network } = await setUp();
+      const subnets = { by: "ids", ids: [harness.smallSubnetId, harness.subnetId] } as const;
+      const first = await network.createInterface(request(harness, { subnets }), soon());
+      expect(first.subnet.id).toBe(harness.smallSubnetId);
+      const second = await network.createInterface(
+        request(harness, { subnets, token: "two", units: [BLOCK] }),
+        soon(),
+      );
+      expect(second.subnet.id).toBe(harness.subnetId);
+    });
+
+    it("names every subnet that was full or to be avoided when none is left", async () => {
+      const { harness, network } = await setUp();
+      harness.exhaust(harness.smallSubnetId);
+      const wanted = request(harness, { subnets: { by: "node" }, avoid: [harness.subnetId] });
+      const both = [harness.subnetId, harness.smallSubnetId];
+      await expectFull(network.createInterface(wanted, soon()), "subnet-exhausted", both);
+      const none = { ...wanted, avoid: both, token: "none" };
+      await expectFull(network.createInterface(none, soon()), "subnet-exhausted", both);
+    });
+  });
+
+  describe(`${name}: glance()`, () => {
+    it("is the same while nothing changes, and another when units or interfaces do", async () => {
+      const { harness, network } = await setUp();
+      const { id } = await primaryOf(network);
+      const texts = [await network.glance(soon())];
+      expect(await network.glance(soon())).toBe(texts[0]);
+      const units = await network.assignUnits(id, singles(4, 1), soon());
+      texts.push(await network.glance(soon()));
+      const made = await network.createInterface(request(harness), soon());
+      await whenAttached(network, made.id);
+      texts.push(await network.glance(soon()));
+      await network.assignUnits(made.id, BLOCK, soon());
+      texts.push(await network.glance(soon()));
+      expect(new Set(texts).size).toBe(4);
+      await network.deleteInterface(made.id, soon());
+      await network.releaseUnits(id, units, soon());
+      expect(await network.glance(soon())).toBe(texts[0]);
+    });
+  });
+
+  describe(`${name}: removeLeaks()`, () => {
+    /** An interface that a node made and never attached. */
+    const leak = async (harness: ProviderHarness, network: CloudNetwork, token: string) => {
+      const before = new Set(harness.interfaceIds());
+      harness.breakDown(harness.attachStep);
+      await network.createInterface(request(harness, { token }), soon()).catch(() => undefined);
+      harness.heal();
+      return harness.interfaceIds().find((id) => !before.has(id)) as InterfaceId;
+    };
+
+    it("removes what a crash left once it was seen twice, ten minutes apart", async () => {
       const { harness, network } = await setUp();
       const before = harness.interfaceIds();
-      const wanted = request(harness, {
-        subnets: { by: "ids", ids: [harness.smallSubnetId] },
-        units: [{ family: 4, prefixLength: 28, count: 1 }],
-      });
-      await expectCode(network.createInterface(wanted, soon()), "subnet-exhausted");
+      const id = await leak(harness, network, "crashed");
+      harness.later(LEAK_MS);
+      const restarted = harness.open();
+      expect(await restarted.removeLeaks(soon())).toEqual([]);
+      harness.later(LEAK_MS - 60_000);
+      expect(await restarted.removeLeaks(soon())).toEqual([]);
+      harness.later(60_000);
+      expect(await restarted.removeLeaks(soon())).toEqual([id]);
+      expect(harness.interfaceIds()).toEqual(before);
+      expect(await restarted.removeLeaks(soon())).toEqual([]);
+    });
+
+    it("removes what another node left only when its instance is gone", async () => {
+      const { harness, network } = await setUp();
+      const id = await leak(harness, harness.openOther(), "other");
+      for (let sweeps = 0; sweeps < 3; sweeps += 1) {
+        harness.later(LEAK_MS);
+        expect(await network.removeLeaks(soon())).toEqual([]);
+      }
+      harness.terminateOther();
+      expect(await network.removeLeaks(soon())).toEqual([id]);
+    });
+
+    it("leaves what is attached, and what is a stranger's, however old", async () => {
+      const { harness, network } = await setUp();
+      await network.createInterface(request(harness), soon());
+      harness.exhaust(harness.smallSubnetId);
+      const before = harness.interfaceIds();
+      for (let sweeps = 0; sweeps < 3; sweeps += 1) {
+        harness.later(LEAK_MS);
+        expect(await network.removeLeaks(soon())).toEqual([]);
+      }
       expect(harness.interfaceIds()).toEqual(before);
     });
   });
@@ -331,6 +464,11 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
     });
   });
 }
+
+const BLOCK = { family: 4, prefixLength: 28, count: 1 } as const;
+
+/** How long apart two sweeps must have seen a leak. */
+const LEAK_MS = 600_000;
 
 /** Every way to die around every step. */
 function crashes(steps: readonly string[]): (readonly [string, "loseReply" | "breakDown"])[] {
@@ -390,6 +528,17 @@ async function expectCode(call: Promise<unknown>, code: CloudErrorCode): Promise
   );
   expect(error).toBeInstanceOf(CloudError);
   expect(error).toMatchObject({ code });
+}
+
+/** Fails with that code, and names exactly these subnets. */
+async function expectFull(
+  call: Promise<unknown>,
+  code: CloudErrorCode,
+  subnetIds: readonly SubnetId[],
+): Promise<void> {
+  const error = await call.catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code, step: "other-subnet" });
+  expect([...(error as CloudError).subnetIds].sort()).toEqual([...subnetIds].sort());
 }
 
 function texts(units: readonly Cidr[]): string[] {

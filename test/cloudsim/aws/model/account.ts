@@ -3,7 +3,16 @@ import type { Cidr } from "../../../../common/ip.ts";
 import type { DataPlane, NetworkSpec } from "../../data-plane.ts";
 import { Ec2Error } from "./ec2-error.ts";
 import { SeededRandom } from "./random.ts";
-import type { Instance, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc, VpcCidr } from "./resources.ts";
+import type {
+  Instance,
+  NetworkInterface,
+  RouteTable,
+  SecurityGroup,
+  Subnet,
+  Tags,
+  Vpc,
+  VpcCidr,
+} from "./resources.ts";
 import { unitsOf } from "./resources.ts";
 import type { Timers } from "./timers.ts";
 
@@ -28,6 +37,8 @@ export class Account {
   readonly subnets: readonly Subnet[];
   /** The first is the VPC's default group. */
   readonly groups: SecurityGroup[] = [];
+  /** The first is the VPC's main one. */
+  readonly routeTables: RouteTable[] = [];
   /** In order of creation, which is the order of every answer. */
   readonly interfaces = new Map<InterfaceId, NetworkInterface>();
   readonly instances = new Map<InstanceId, Instance>();
@@ -58,6 +69,7 @@ export class Account {
     for (const cidr of network.cidrs) this.setVpcCidr(cidr, "associated");
     this.subnets = network.subnets.map((subnet) => ({ ...subnet, tags: new Map() }));
     this.addSecurityGroup("default", "default VPC security group");
+    this.routeTables.push({ id: "rtb-01", isMain: true, subnetIds: [], tags: new Map() });
   }
 
   /** `eu-west-1` of `eu-west-1a`. */
@@ -139,6 +151,21 @@ export class Account {
     const group: SecurityGroup = { id: this.newId("sg"), name, description, tags: new Map() };
     this.groups.push(group);
     return group;
+  }
+
+  /** A route table that these subnets name. */
+  addRouteTable(subnetIds: readonly SubnetId[]): RouteTable {
+    const table = { id: this.newId("rtb"), isMain: false, subnetIds: [...subnetIds], tags: new Map() };
+    this.routeTables.push(table);
+    return table;
+  }
+
+  getRouteTable(id: string): RouteTable {
+    const found = this.routeTables.find((table) => table.id === id);
+    if (found === undefined) {
+      throw new Ec2Error("InvalidRouteTableID.NotFound", `The routeTable ID '${id}' does not exist`);
+    }
+    return found;
   }
 
   /** The tags of any resource by its id. Throws InvalidID for what cannot be tagged or is not there. */

@@ -33,6 +33,14 @@ export type Subnet = {
   readonly tags: Tags;
 };
 
+export type RouteTable = {
+  readonly id: string;
+  /** Subnets that no table names are its. */
+  readonly isMain: boolean;
+  readonly subnetIds: SubnetId[];
+  readonly tags: Tags;
+};
+
 export type AttachmentStatus = "attaching" | "attached" | "detaching";
 
 export type Attachment = {

@@ -1,6 +1,13 @@
 import type { Account } from "../model/account.ts";
 import { getInstanceType, INSTANCE_TYPES, type InstanceType } from "../model/instance-types.ts";
-import type { Instance, NetworkInterface, SecurityGroup, Subnet, Vpc } from "../model/resources.ts";
+import type {
+  Instance,
+  NetworkInterface,
+  RouteTable,
+  SecurityGroup,
+  Subnet,
+  Vpc,
+} from "../model/resources.ts";
 import { freeIpv4Count } from "../model/subnet-addresses.ts";
 import { ANY_RESOURCE } from "./access.ts";
 import type { Action, PreparedCall } from "./action.ts";
@@ -11,6 +18,7 @@ import {
   interfaceStatus,
   interfaceXml,
   reservationXml,
+  routeTableXml,
   securityGroupXml,
   subnetXml,
   vpcXml,
@@ -115,6 +123,14 @@ const groupFilters = (account: Account): FilterTable<SecurityGroup> => ({
   "vpc-id": () => [account.vpc.id],
 });
 
+const routeTableFilters = (account: Account): FilterTable<RouteTable> => ({
+  ...tagFilters,
+  "route-table-id": ({ id }) => [id],
+  "vpc-id": () => [account.vpc.id],
+  "association.subnet-id": ({ subnetIds }) => subnetIds,
+  "association.main": ({ isMain }) => [isMain],
+});
+
 const typeFilters = (): FilterTable<InstanceType> => ({
   "instance-type": ({ name }) => [name],
   hypervisor: () => ["nitro"],
@@ -176,6 +192,17 @@ export const DESCRIBE_ACTIONS: Readonly<Record<string, Action>> = {
     limits: { min: 5, max: 1000 },
     set: "vpcSet",
     render: vpcXml,
+  }),
+  DescribeRouteTables: describe({
+    name: "DescribeRouteTables",
+    ids: "RouteTableId",
+    get: (account, id) => account.getRouteTable(id),
+    all: (account) => account.routeTables,
+    idOf: ({ id }) => id,
+    filters: routeTableFilters,
+    limits: { min: 5, max: 100 },
+    set: "routeTableSet",
+    render: routeTableXml,
   }),
   DescribeSecurityGroups: describe({
     name: "DescribeSecurityGroups",

@@ -1,0 +1,60 @@
+/**
+ * How many calls of EC2 each operation takes when nothing goes wrong, by action. Held by call-costs.test.ts on the embedded EC2, printed in
+ * docs/clouds/aws.md, and what the fleet simulator counts with. Reads of the metadata service are free and not here.
+ */
+export type CallCost = {
+  readonly reads: Readonly<Record<string, number>>;
+  readonly writes: Readonly<Record<string, number>>;
+};
+
+export const CALL_COSTS = {
+  /** identify(), capabilities() of a type in instance-types.ts, and the first describe(). */
+  start: { reads: { DescribeNetworkInterfaces: 1, DescribeSubnets: 1, DescribeVpcs: 1 }, writes: {} },
+  /** capabilities() of any other type, once a process. */
+  unknownType: { reads: { DescribeInstanceTypes: 1 }, writes: {} },
+  /** Every later describe(). A page is 200 interfaces. */
+  describe: { reads: { DescribeNetworkInterfaces: 1 }, writes: {} },
+  /** A describe() more than ten minutes after the last that cost this; also when the metadata shows other network CIDRs. */
+  describeRefresh: {
+    reads: { DescribeNetworkInterfaces: 1, DescribeSubnets: 1, DescribeVpcs: 1 },
+    writes: {},
+  },
+  /** Any number of units of one size on one interface. IPv6: AssignIpv6Addresses. */
+  assign: { reads: { DescribeNetworkInterfaces: 1 }, writes: { AssignPrivateIpAddresses: 1 } },
+  /** The first one ever on a node's primary: what was there before is recorded. */
+  assignFirst: {
+    reads: { DescribeNetworkInterfaces: 2 },
+    writes: { AssignPrivateIpAddresses: 1, CreateTags: 1 },
+  },
+  /** With units of one size of each family; each further size costs what assign does. */
+  create: {
+    reads: {},
+    writes: { CreateNetworkInterface: 1, AttachNetworkInterface: 1, ModifyNetworkInterfaceAttribute: 1 },
+  },
+  /** The first of a process, and the next one after a failure: something may have been left. */
+  createFirst: {
+    reads: { DescribeNetworkInterfaces: 1 },
+    writes: { CreateNetworkInterface: 1, AttachNetworkInterface: 1, ModifyNetworkInterfaceAttribute: 1 },
+  },
+  /** When the node's own subnet is full, with siblings looked up not within ten minutes. */
+  createInSibling: {
+    reads: { DescribeRouteTables: 1, DescribeSubnets: 1 },
+    writes: { CreateNetworkInterface: 2, AttachNetworkInterface: 1, ModifyNetworkInterfaceAttribute: 1 },
+  },
+  /** Any number of units of one size of one interface. IPv6: UnassignIpv6Addresses. */
+  release: { reads: {}, writes: { UnassignPrivateIpAddresses: 1 } },
+  /** One read more for each look at a detachment that takes longer than half a second. */
+  delete: {
+    reads: { DescribeNetworkInterfaces: 2 },
+    writes: { DetachNetworkInterface: 1, DeleteNetworkInterface: 1 },
+  },
+  /** removeLeaks() that finds nothing. */
+  sweep: { reads: { DescribeNetworkInterfaces: 1 }, writes: {} },
+  /** removeLeaks() that deletes one interface of a node that is gone. */
+  sweepLeak: {
+    reads: { DescribeNetworkInterfaces: 1, DescribeInstances: 1 },
+    writes: { DeleteNetworkInterface: 1 },
+  },
+} as const satisfies Record<string, CallCost>;
+
+export type CostedOperation = keyof typeof CALL_COSTS;
