@@ -108,4 +108,19 @@ describe("The call log", () => {
     ]);
     expect(cloud.calls.writes().map(({ params }) => params.SubnetId)).toEqual([SUBNET_A, "subnet-0123"]);
   });
+
+  it("counts calls in all, by action, writes and throttled ones, since it was cleared", async () => {
+    await read();
+    cloud.calls.clear();
+    cloud.faults.throttle("DescribeSubnets");
+    await create();
+    await read();
+    await read();
+    expect(cloud.calls.counts()).toEqual({
+      total: 3,
+      writes: 1,
+      throttled: 1,
+      byAction: { CreateNetworkInterface: 1, DescribeSubnets: 2 },
+    });
+  });
 });

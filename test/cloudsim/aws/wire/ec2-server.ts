@@ -53,7 +53,7 @@ export function ec2Handler(parts: Ec2ServerParts) {
     }
     try {
       const { method = "", url = "", headers } = request;
-      const principal = admit(parts, { method, url, headers, body }, action);
+      const principal = admit(parts, { method, url, headers, body }, values);
       const reply = runAction(parts.account, pager, principal, values);
       call.outcome = faults.some(({ kind }) => kind === "lose-reply") ? "lost" : "ok";
       if (call.outcome === "lost") response.destroy();
@@ -67,11 +67,15 @@ export function ec2Handler(parts: Ec2ServerParts) {
 }
 
 /** Who signed a request. Throws when nobody known did, or the account has used up its calls. */
-function admit({ keys, limiter }: Ec2ServerParts, request: SignedRequest, action: string): Principal {
+function admit(
+  { keys, limiter }: Ec2ServerParts,
+  request: SignedRequest,
+  values: ReadonlyMap<string, string>,
+): Principal {
   const keyId = verifySignature(request, (id) => keys.find(id), Date.now());
   const principal = keys.find(keyId);
   if (principal === undefined) throw new Error(`key ${keyId} went away`);
-  if (!limiter.admit(action)) {
+  if (!limiter.admit(values.get("Action") ?? "", values)) {
     throw new Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503);
   }
   return principal;
