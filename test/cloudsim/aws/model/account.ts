@@ -1,10 +1,20 @@
 import type { InstanceId, InterfaceId, SubnetId } from "../../../../common/ids.ts";
 import type { Cidr } from "../../../../common/ip.ts";
 import type { DataPlane, NetworkSpec } from "../../data-plane.ts";
-import { Ec2Error } from "./ec2-error.ts";
+import { Ec2Error, noSuchInterface } from "./ec2-error.ts";
 import { SeededRandom } from "./random.ts";
-import type { Instance, NetworkInterface, SecurityGroup, Subnet, Tags, Vpc, VpcCidr } from "./resources.ts";
+import type {
+  Instance,
+  NetworkInterface,
+  RouteTable,
+  SecurityGroup,
+  Subnet,
+  Tags,
+  Vpc,
+  VpcCidr,
+} from "./resources.ts";
 import { unitsOf } from "./resources.ts";
+import { Staleness } from "./staleness.ts";
 import type { Timers } from "./timers.ts";
 
 export type AccountOptions = {
@@ -32,7 +42,13 @@ export class Account {
   readonly interfaces = new Map<InterfaceId, NetworkInterface>();
   readonly instances = new Map<InstanceId, Instance>();
   readonly tokens = new Map<string, TokenRecord>();
+  /** The first is the main one. */
+  readonly routeTables: RouteTable[] = [];
   readonly random: SeededRandom;
+  /** For what may be switched on and off without a change of ids and addresses: faults, lags, outsiders. */
+  readonly sideRandom: SeededRandom;
+  /** What describes see when they see the past. */
+  readonly staleness: Staleness;
   readonly timers: Timers;
   readonly attachMs: number;
   readonly detachMs: number;
@@ -44,6 +60,7 @@ export class Account {
 
   constructor(options: AccountOptions) {
     this.random = new SeededRandom(options.seed);
+    this.sideRandom = new SeededRandom(options.seed + 1);
     this.timers = options.timers;
     this.attachMs = options.attachMs;
     this.detachMs = options.detachMs;
@@ -56,8 +73,10 @@ export class Account {
       tags: new Map(),
     };
     for (const cidr of network.cidrs) this.setVpcCidr(cidr, "associated");
-    this.subnets = network.subnets.map((subnet) => ({ ...subnet, tags: new Map() }));
+    this.subnets = network.subnets.map((subnet) => ({ ...subnet, tags: new Map(), reservations: [] }));
+    this.addRouteTable([], true);
     this.addSecurityGroup("default", "default VPC security group");
+    this.staleness = new Staleness(this);
   }
 
   /** `eu-west-1` of `eu-west-1a`. */
@@ -72,18 +91,7 @@ export class Account {
 
   getInterface(id: string): NetworkInterface {
     const found = this.interfaces.get(id as InterfaceId);
-    if (found === undefined || !this.isVisible(found)) {
-      if (!/^eni-[0-9a-f]+$/.test(id)) {
-        throw new Ec2Error(
-          "InvalidNetworkInterfaceId.Malformed",
-          `Invalid id: "${id}" (expecting "eni-...")`,
-        );
-      }
-      throw new Ec2Error(
-        "InvalidNetworkInterfaceID.NotFound",
-        `The networkInterface ID '${id}' does not exist`,
-      );
-    }
+    if (found === undefined || !this.isVisible(found)) throw noSuchInterface(id);
     return found;
   }
 
@@ -141,12 +149,32 @@ export class Account {
     return group;
   }
 
+  /** A route table for these subnets, which leave the one that they had. */
+  addRouteTable(subnetIds: readonly SubnetId[], isMain = false): RouteTable {
+    for (const table of this.routeTables) {
+      table.subnetIds = table.subnetIds.filter((id) => !subnetIds.includes(id));
+    }
+    const id = `rtb-0${this.sideRandom.hex(16)}`;
+    const table: RouteTable = { id, isMain, tags: new Map(), subnetIds: [...subnetIds] };
+    this.routeTables.push(table);
+    return table;
+  }
+
+  getRouteTable(id: string): RouteTable {
+    const found = this.routeTables.find((table) => table.id === id);
+    if (found === undefined) {
+      throw new Ec2Error("InvalidRouteTableID.NotFound", `The routeTable ID '${id}' does not exist`);
+    }
+    return found;
+  }
+
   /** The tags of any resource by its id. Throws InvalidID for what cannot be tagged or is not there. */
   tagsOf(id: string): Tags {
     const [kind] = id.split("-");
     if (kind === "eni") return this.getInterface(id).tags;
     if (kind === "i") return this.getInstance(id).tags;
     if (kind === "subnet") return this.getSubnet(id).tags;
+    if (kind === "rtb") return this.getRouteTable(id).tags;
     if (kind === "sg") return this.getGroup(id).tags;
     if (kind === "vpc") return this.getVpc(id).tags;
     throw new Ec2Error("InvalidID", `The ID '${id}' is not valid`);
