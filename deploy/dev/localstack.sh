@@ -27,6 +27,7 @@ say "installing LocalStack and the packages it is pinned to, which takes half a 
 mkdir -p "$cache"
 build=$(mktemp -d "$cache/build-XXXXXX")
 trap 'rm -rf "$build"' EXIT
+trap 'exit 130' INT TERM
 python3 -m venv "$build/venv"
 # every package is pinned: what their own ranges would pick instead does not work together; wheels only, so that no package runs code here
 "$build/venv/bin/python" -m pip install -q --no-deps --no-cache-dir --disable-pip-version-check --only-binary :all: -r "$pins"

@@ -238,15 +238,19 @@ describe("On LocalStack, a node's pool", () => {
     START_MS,
   );
 
-  it("goes on in a process that comes later with what is there", async () => {
-    node = await PoolNode.start(lab);
-    node.pending = 10;
-    await expect.poll(held, { timeout: 25_000, interval: 200 }).toEqual({ interfaces: 2, addresses: 12 });
-    await node.stop();
-    const before = (await lab.list()).flatMap(addressesOf).sort();
-    node = await PoolNode.start(lab);
-    node.pending = 10;
-    await expect.poll(() => node?.count("free"), { timeout: 25_000 }).toBe(12);
-    expect((await lab.list()).flatMap(addressesOf).sort()).toEqual(before);
-  });
+  it(
+    "goes on in a process that comes later with what is there",
+    async () => {
+      node = await PoolNode.start(lab);
+      node.pending = 10;
+      await expect.poll(held, { timeout: 25_000, interval: 200 }).toEqual({ interfaces: 2, addresses: 12 });
+      await node.stop();
+      const before = (await lab.list()).flatMap(addressesOf).sort();
+      node = await PoolNode.start(lab);
+      node.pending = 10;
+      await expect.poll(() => node?.count("free"), { timeout: 25_000 }).toBe(12);
+      expect((await lab.list()).flatMap(addressesOf).sort()).toEqual(before);
+    },
+    START_MS,
+  );
 });
