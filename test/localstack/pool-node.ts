@@ -38,6 +38,7 @@ export class PoolNode {
       pool,
       uplinks,
       pending: () => this.pending,
+      knowsPods: () => false,
       maxPods: nothing,
       // blocks are unknown to LocalStack
       settings: () => ({
