@@ -1,3 +1,5 @@
+import { isRead } from "./rate-limits.ts";
+
 export type Call = {
   /** `DescribeInstances` */
   readonly action: string;
@@ -8,10 +10,18 @@ export type Call = {
   outcome?: string;
 };
 
-/** Actions that change nothing. */
-const READS = /^Describe/;
+/** Numbers of calls; refused ones count too. */
+export type CallCounts = {
+  readonly total: number;
+  /** Calls that ask for a change. */
+  readonly writes: number;
+  /** Answered with RequestLimitExceeded, by the account's limits or by a fault. */
+  readonly throttled: number;
+  /** Of each action that was called, in order of its name. */
+  readonly byAction: Readonly<Record<string, number>>;
+};
 
-/** Every call that reached EC2, in order, for tests that count. */
+/** Every call that reached EC2, in order, for tests and benchmarks that count. */
 export class CallLog {
   private readonly calls: Call[] = [];
 
@@ -32,7 +42,19 @@ export class CallLog {
 
   /** Calls that ask for a change, refused ones included. */
   writes(): readonly Call[] {
-    return this.calls.filter(({ action }) => !READS.test(action));
+    return this.calls.filter(({ action }) => !isRead(action));
+  }
+
+  /** All numbers at once, since the start or the last clear(). */
+  counts(): CallCounts {
+    const byAction: Record<string, number> = {};
+    for (const { action } of this.calls) byAction[action] = (byAction[action] ?? 0) + 1;
+    return {
+      total: this.calls.length,
+      writes: this.writes().length,
+      throttled: this.calls.filter(({ outcome }) => outcome === "RequestLimitExceeded").length,
+      byAction: Object.fromEntries(Object.entries(byAction).sort(([a], [b]) => (a < b ? -1 : 1))),
+    };
   }
 
   clear(): void {

@@ -13,7 +13,9 @@ import { Imds } from "./imds/imds.ts";
 import { Account } from "./model/account.ts";
 import { type LaunchRequest, launchInstance, terminateInstance } from "./model/launch.ts";
 import type { Instance } from "./model/resources.ts";
+import type { Staleness } from "./model/staleness.ts";
 import { RealTimers, type Timers } from "./model/timers.ts";
+import { OutsideHand } from "./outside-hand.ts";
 import { RateLimiter, type RateLimits } from "./rate-limits.ts";
 import { accountView } from "./view.ts";
 import { ec2Handler } from "./wire/ec2-server.ts";
@@ -51,6 +53,10 @@ export type Ec2 = {
   readonly account: Account;
   readonly faults: Faults;
   readonly calls: CallLog;
+  /** How far describes are behind; off at first. The metadata has its own lag: imds(instance).faults.lagMs. */
+  readonly staleness: Staleness;
+  /** Whoever else may change the account. */
+  readonly outsideHand: OutsideHand;
   /** Starts an instance, its primary interface and its metadata service. */
   addInstance(request: LaunchRequest): Promise<Instance>;
   terminateInstance(instance: Instance): void;
@@ -81,7 +87,7 @@ export async function startEc2(options: Ec2Options): Promise<Ec2> {
     detachMs: options.detachMs ?? 20,
   });
   const keys = new KeyRing(account, policy);
-  const faults = new Faults();
+  const faults = new Faults(timers);
   const calls = new CallLog();
   const limiter = new RateLimiter(options.rateLimits, timers);
   const servers = new Servers(options.listen ?? listenOnLoopback);
@@ -103,6 +109,8 @@ export async function startEc2(options: Ec2Options): Promise<Ec2> {
     account,
     faults,
     calls,
+    staleness: account.staleness,
+    outsideHand: new OutsideHand(account),
     addInstance: async (request) => {
       const instance = launchInstance(account, request);
       const imds = new Imds(account, instance, () => keys.newSession(instance));

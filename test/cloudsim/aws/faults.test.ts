@@ -50,6 +50,48 @@ describe("Faults", () => {
     expect(cloud.calls.all("CreateNetworkInterface")[0]?.outcome).toBe("lost");
   });
 
+  it("throttle everything for ten minutes, and nothing afterwards", async () => {
+    cloud.faults.throttleFor("*", 600_000);
+    for (const minute of [0, 5, 9]) {
+      timers.advance(minute === 0 ? 0 : 240_000);
+      expect(await codeOf(create()), `minute ${minute}`).toBe("RequestLimitExceeded");
+      expect(await read(), `minute ${minute}`).toBe("RequestLimitExceeded");
+    }
+    timers.advance(120_000);
+    expect([await codeOf(create()), await read()]).toEqual(["ok", "ok"]);
+    expect(cloud.account.interfaces.size).toBe(1);
+  });
+
+  it("come to writes alone, or to reads alone", async () => {
+    cloud.faults.throttleFor("writes", 1000);
+    expect([await codeOf(create()), await read()]).toEqual(["RequestLimitExceeded", "ok"]);
+    cloud.faults.clear();
+    cloud.faults.throttleFor("reads", 1000);
+    expect([await codeOf(create()), await read()]).toEqual(["ok", "RequestLimitExceeded"]);
+  });
+
+  it("leave half of the interfaces out of a describe, with no sign of it, and by the seed", async () => {
+    const shown = async (seed: number) => {
+      const other = await startTestEc2({ seed });
+      const client = newClient(other);
+      for (let index = 0; index < 7; index += 1) {
+        await client.send(new CreateNetworkInterfaceCommand({ SubnetId: SUBNET_A }));
+      }
+      const list = async () =>
+        (await client.send(new DescribeNetworkInterfacesCommand({}))).NetworkInterfaces ?? [];
+      const all = (await list()).map((one) => present(one.NetworkInterfaceId));
+      other.faults.omitHalf("DescribeNetworkInterfaces");
+      const half = (await list()).map((one) => all.indexOf(present(one.NetworkInterfaceId)));
+      expect(await list()).toHaveLength(7);
+      await other.close();
+      return half;
+    };
+    const first = await shown(3);
+    expect(first).toHaveLength(3);
+    expect(first).toEqual([...new Set(first)].sort());
+    expect(await shown(3)).toEqual(first);
+  });
+
   it("hang without acting or answering until the client gives up", async () => {
     cloud.faults.hang("CreateNetworkInterface");
     const command = new CreateNetworkInterfaceCommand({ SubnetId: SUBNET_A });
@@ -107,5 +149,20 @@ describe("The call log", () => {
       "CreateNetworkInterface InvalidSubnetID.NotFound",
     ]);
     expect(cloud.calls.writes().map(({ params }) => params.SubnetId)).toEqual([SUBNET_A, "subnet-0123"]);
+  });
+
+  it("counts calls in all, by action, writes and throttled ones, since it was cleared", async () => {
+    await read();
+    cloud.calls.clear();
+    cloud.faults.throttle("DescribeSubnets");
+    await create();
+    await read();
+    await read();
+    expect(cloud.calls.counts()).toEqual({
+      total: 3,
+      writes: 1,
+      throttled: 1,
+      byAction: { CreateNetworkInterface: 1, DescribeSubnets: 2 },
+    });
   });
 });

@@ -1,3 +1,4 @@
+import { isRead } from "./rate-limits.ts";
 import type { ErrorReply } from "./wire/reply.ts";
 
 /** What goes wrong with one call. */
@@ -8,20 +9,48 @@ export type Fault =
   | { readonly kind: "delay"; readonly ms: number }
   /** It is done, and the connection ends without an answer. */
   | { readonly kind: "lose-reply" }
+  /** A describe shows any half of what it should, and nothing says so. */
+  | { readonly kind: "omit-half" }
   /** Nothing is done, and no answer comes. */
   | { readonly kind: "hang" }
   /** Nothing is done, and something that is no EC2 reply comes, as from a proxy in between. */
   | { readonly kind: "garbage"; readonly status: number };
 
-type Rule = { readonly action: string; readonly fault: Fault; left: number };
+type Rule = {
+  readonly action: string;
+  readonly fault: Fault;
+  readonly until: number;
+  left: number;
+};
 
-/** Faults that a test switches on, for the next calls of one action or of all (`*`). Several rules for one call apply together. */
+const THROTTLED: Fault = {
+  kind: "fail",
+  code: "RequestLimitExceeded",
+  message: "Request limit exceeded.",
+  status: 503,
+};
+const ALWAYS = Number.POSITIVE_INFINITY;
+
+/**
+ * Faults that a test switches on, for the next calls of one action, or for some time. The action is one's name, or `reads`, `writes` or
+ * `*` for all of them. Several rules for one call apply together.
+ */
 export class Faults {
   private rules: Rule[] = [];
+  private readonly clock: { now(): number };
+
+  constructor(clock: { now(): number }) {
+    this.clock = clock;
+  }
 
   /** The next `times` calls of the action get this fault. */
   add(action: string, fault: Fault, times = 1): void {
-    this.rules.push({ action, fault, left: times });
+    this.rules.push({ action, fault, left: times, until: ALWAYS });
+  }
+
+  /** Every call of the action in the next `ms` milliseconds gets this fault. */
+  addFor(action: string, fault: Fault, ms: number): void {
+    this.rules.push({ action, fault, left: ALWAYS, until: this.clock.now() + ms });
   }
 
   fail(action: string, code: string, times = 1, status = 400): void {
@@ -30,8 +59,12 @@ export class Faults {
 
   /** RequestLimitExceeded, status 503, which SDKs try again by themselves. */
   throttle(action: string, times = 1): void {
-    const message = "Request limit exceeded.";
-    this.add(action, { kind: "fail", code: "RequestLimitExceeded", message, status: 503 }, times);
+    this.add(action, THROTTLED, times);
+  }
+
+  /** As throttle(), for some time: somebody else of the account uses everything up. */
+  throttleFor(action: string, ms: number): void {
+    this.addFor(action, THROTTLED, ms);
   }
 
   delay(action: string, ms: number, times = 1): void {
@@ -40,6 +73,10 @@ export class Faults {
 
   loseReply(action: string, times = 1): void {
     this.add(action, { kind: "lose-reply" }, times);
+  }
+
+  omitHalf(action: string, times = 1): void {
+    this.add(action, { kind: "omit-half" }, times);
   }
 
   hang(action: string, times = 1): void {
@@ -53,7 +90,9 @@ export class Faults {
 
   /** Takes the faults that the next call of the action gets. */
   take(action: string): Fault[] {
-    const hit = this.rules.filter((rule) => rule.action === action || rule.action === "*");
+    this.rules = this.rules.filter(({ until }) => until > this.clock.now());
+    const names = [action, isRead(action) ? "reads" : "writes", "*"];
+    const hit = this.rules.filter((rule) => names.includes(rule.action));
     for (const rule of hit) rule.left -= 1;
     this.rules = this.rules.filter((rule) => rule.left > 0);
     return hit.map(({ fault }) => fault);

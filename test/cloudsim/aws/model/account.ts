@@ -1,7 +1,7 @@
 import type { InstanceId, InterfaceId, SubnetId } from "../../../../common/ids.ts";
 import type { Cidr } from "../../../../common/ip.ts";
 import type { DataPlane, NetworkSpec } from "../../data-plane.ts";
-import { Ec2Error } from "./ec2-error.ts";
+import { Ec2Error, noSuchInterface } from "./ec2-error.ts";
 import { SeededRandom } from "./random.ts";
 import type {
   Instance,
@@ -14,6 +14,7 @@ import type {
   VpcCidr,
 } from "./resources.ts";
 import { unitsOf } from "./resources.ts";
+import { Staleness } from "./staleness.ts";
 import type { Timers } from "./timers.ts";
 
 export type AccountOptions = {
@@ -37,13 +38,17 @@ export class Account {
   readonly subnets: readonly Subnet[];
   /** The first is the VPC's default group. */
   readonly groups: SecurityGroup[] = [];
-  /** The first is the VPC's main one. */
-  readonly routeTables: RouteTable[] = [];
   /** In order of creation, which is the order of every answer. */
   readonly interfaces = new Map<InterfaceId, NetworkInterface>();
   readonly instances = new Map<InstanceId, Instance>();
   readonly tokens = new Map<string, TokenRecord>();
+  /** The first is the main one. */
+  readonly routeTables: RouteTable[] = [];
   readonly random: SeededRandom;
+  /** For what may be switched on and off without a change of ids and addresses: faults, lags, outsiders. */
+  readonly sideRandom: SeededRandom;
+  /** What describes see when they see the past. */
+  readonly staleness: Staleness;
   readonly timers: Timers;
   readonly attachMs: number;
   readonly detachMs: number;
@@ -55,6 +60,7 @@ export class Account {
 
   constructor(options: AccountOptions) {
     this.random = new SeededRandom(options.seed);
+    this.sideRandom = new SeededRandom(options.seed + 1);
     this.timers = options.timers;
     this.attachMs = options.attachMs;
     this.detachMs = options.detachMs;
@@ -67,9 +73,10 @@ export class Account {
       tags: new Map(),
     };
     for (const cidr of network.cidrs) this.setVpcCidr(cidr, "associated");
-    this.subnets = network.subnets.map((subnet) => ({ ...subnet, tags: new Map() }));
+    this.subnets = network.subnets.map((subnet) => ({ ...subnet, tags: new Map(), reservations: [] }));
+    this.addRouteTable([], true);
     this.addSecurityGroup("default", "default VPC security group");
-    this.routeTables.push({ id: "rtb-01", isMain: true, subnetIds: [], tags: new Map() });
+    this.staleness = new Staleness(this);
   }
 
   /** `eu-west-1` of `eu-west-1a`. */
@@ -84,18 +91,7 @@ export class Account {
 
   getInterface(id: string): NetworkInterface {
     const found = this.interfaces.get(id as InterfaceId);
-    if (found === undefined || !this.isVisible(found)) {
-      if (!/^eni-[0-9a-f]+$/.test(id)) {
-        throw new Ec2Error(
-          "InvalidNetworkInterfaceId.Malformed",
-          `Invalid id: "${id}" (expecting "eni-...")`,
-        );
-      }
-      throw new Ec2Error(
-        "InvalidNetworkInterfaceID.NotFound",
-        `The networkInterface ID '${id}' does not exist`,
-      );
-    }
+    if (found === undefined || !this.isVisible(found)) throw noSuchInterface(id);
     return found;
   }
 
@@ -153,9 +149,13 @@ export class Account {
     return group;
   }
 
-  /** A route table that these subnets name. */
-  addRouteTable(subnetIds: readonly SubnetId[]): RouteTable {
-    const table = { id: this.newId("rtb"), isMain: false, subnetIds: [...subnetIds], tags: new Map() };
+  /** A route table for these subnets, which leave the one that they had. */
+  addRouteTable(subnetIds: readonly SubnetId[], isMain = false): RouteTable {
+    for (const table of this.routeTables) {
+      table.subnetIds = table.subnetIds.filter((id) => !subnetIds.includes(id));
+    }
+    const id = `rtb-0${this.sideRandom.hex(16)}`;
+    const table: RouteTable = { id, isMain, tags: new Map(), subnetIds: [...subnetIds] };
     this.routeTables.push(table);
     return table;
   }
@@ -174,6 +174,7 @@ export class Account {
     if (kind === "eni") return this.getInterface(id).tags;
     if (kind === "i") return this.getInstance(id).tags;
     if (kind === "subnet") return this.getSubnet(id).tags;
+    if (kind === "rtb") return this.getRouteTable(id).tags;
     if (kind === "sg") return this.getGroup(id).tags;
     if (kind === "vpc") return this.getVpc(id).tags;
     throw new Ec2Error("InvalidID", `The ID '${id}' is not valid`);

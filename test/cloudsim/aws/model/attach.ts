@@ -56,7 +56,7 @@ function checkPlace(
   instance: Instance,
   request: AttachRequest,
 ): void {
-  if (instance.state !== "running") {
+  if (instance.state === "terminated") {
     throw new Ec2Error("IncorrectInstanceState", `The instance '${instance.id}' is not in a valid state`);
   }
   if (instance.subnet.zone !== networkInterface.subnet.zone) {

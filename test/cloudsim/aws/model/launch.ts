@@ -75,6 +75,12 @@ export function primaryOf(account: Account, instance: Instance): NetworkInterfac
   return found;
 }
 
+/** StopInstances: its interfaces stay attached. */
+export function stopInstance(account: Account, id: string): void {
+  account.getInstance(id).state = "stopped";
+  account.changed();
+}
+
 /** TerminateInstances: interfaces with delete-on-termination go, the others become available. */
 export function terminateInstance(account: Account, id: string): void {
   const instance = account.getInstance(id);

@@ -25,12 +25,31 @@ export type Vpc = {
   readonly tags: Tags;
 };
 
+/** A range that EC2 takes no single address from by itself (VPC User Guide, "Subnet CIDR reservations"). */
+export type SubnetReservation = {
+  readonly id: string;
+  readonly cidr: Cidr;
+  /** `prefix`: blocks are taken from it. `explicit`: nothing is, but what a caller names. */
+  readonly type: "prefix" | "explicit";
+  readonly description: string;
+  readonly tags: Tags;
+};
+
 export type Subnet = {
   readonly id: SubnetId;
   readonly zone: string;
   readonly ipv4: Cidr;
   readonly ipv6: Cidr;
   readonly tags: Tags;
+  reservations: readonly SubnetReservation[];
+};
+
+/** Subnets that no table names use the main one. */
+export type RouteTable = {
+  readonly id: string;
+  readonly isMain: boolean;
+  readonly tags: Tags;
+  subnetIds: readonly SubnetId[];
 };
 
 export type RouteTable = {
@@ -76,6 +95,8 @@ export type NetworkInterface = {
   attachment?: Attachment;
 };
 
+export type InstanceState = "running" | "stopped" | "terminated";
+
 export type Instance = {
   readonly id: InstanceId;
   /** What the data plane calls its namespace. */
@@ -84,7 +105,7 @@ export type Instance = {
   readonly subnet: Subnet;
   readonly launchTime: number;
   readonly tags: Tags;
-  state: "running" | "terminated";
+  state: InstanceState;
 };
 
 /** Everything the network delivers to an interface: single addresses as /32 and /128, then prefixes, sorted. */

@@ -1,11 +1,12 @@
 /**
  * Which addresses of a subnet are free, and which are taken next. EC2 takes them from anywhere in the subnet, so a subnet in use is
- * fragmented: enough addresses, and still no aligned /28.
+ * fragmented: enough addresses, and still no aligned /28. Reserved ranges are left alone: what is reserved for prefixes gives prefixes,
+ * before the rest of the subnet does, and no single address.
  */
 import { Cidr, IpAddress } from "../../../../common/ip.ts";
 import type { Account } from "./account.ts";
 import { Ec2Error, invalidValue } from "./ec2-error.ts";
-import type { Subnet } from "./resources.ts";
+import type { Subnet, SubnetReservation } from "./resources.ts";
 
 export const IPV4_PREFIX_LENGTH = 28;
 export const IPV6_PREFIX_LENGTH = 80;
@@ -39,6 +40,18 @@ function freeIpv4(account: Account, subnet: Subnet, taken: ReadonlySet<bigint>):
   );
 }
 
+function reservationsOf(
+  subnet: Subnet,
+  family: 4 | 6,
+  ...types: readonly SubnetReservation["type"][]
+): SubnetReservation[] {
+  return subnet.reservations.filter(({ cidr, type }) => cidr.family === family && types.includes(type));
+}
+
+function isSetAside(subnet: Subnet, unit: Cidr, ...types: readonly SubnetReservation["type"][]): boolean {
+  return reservationsOf(subnet, unit.family, ...types).some(({ cidr }) => cidr.overlaps(unit));
+}
+
 /** `count` free addresses from anywhere in the subnet, none of `taken`. Throws InsufficientFreeAddressesInSubnet and takes none. */
 export function pickIpv4(
   account: Account,
@@ -46,7 +59,9 @@ export function pickIpv4(
   count: number,
   taken: readonly IpAddress[] = [],
 ): IpAddress[] {
-  const free = freeIpv4(account, subnet, new Set(taken.map(({ value }) => value)));
+  const free = freeIpv4(account, subnet, new Set(taken.map(({ value }) => value))).filter(
+    (address) => !isSetAside(subnet, address.toCidr(), "prefix", "explicit"),
+  );
   if (free.length < count) {
     throw new Ec2Error(
       "InsufficientFreeAddressesInSubnet",
@@ -70,15 +85,36 @@ export function pickIpv4Prefixes(
   if (free.length < count * PREFIX_ADDRESSES) {
     throw invalidValue("There aren't sufficient free Ipv4 addresses or prefixes");
   }
-  const perPrefix = Map.groupBy(free, (address) => Cidr.of(address, IPV4_PREFIX_LENGTH).toString());
-  const whole = [...perPrefix].filter(([, addresses]) => addresses.length === PREFIX_ADDRESSES);
+  const whole = wholePrefixes(free).filter((prefix) => !isSetAside(subnet, prefix, "explicit"));
   if (whole.length < count) {
     throw new Ec2Error(
       "InsufficientCidrBlocks",
       "The specified subnet does not have enough free cidr blocks to satisfy the request.",
     );
   }
-  return pickFrom(account, whole, count).map(([text]) => Cidr.parse(text));
+  const reserved = whole.filter((prefix) => isInReservation(subnet, prefix));
+  const first = pickFrom(account, reserved, Math.min(count, reserved.length));
+  const others = whole.filter((prefix) => !reserved.includes(prefix));
+  return [...first, ...pickFrom(account, others, count - first.length)];
+}
+
+/** The aligned /28 whose every address is among these. */
+function wholePrefixes(free: readonly IpAddress[]): Cidr[] {
+  const perPrefix = Map.groupBy(free, (address) => Cidr.of(address, IPV4_PREFIX_LENGTH).toString());
+  return [...perPrefix]
+    .filter(([, addresses]) => addresses.length === PREFIX_ADDRESSES)
+    .map(([text]) => Cidr.parse(text));
+}
+
+/** The aligned /28 of a subnet that are free now and in no reservation. */
+export function freeIpv4Prefixes(account: Account, subnet: Subnet): Cidr[] {
+  return wholePrefixes(freeIpv4(account, subnet, new Set())).filter(
+    (prefix) => !isSetAside(subnet, prefix, "prefix", "explicit"),
+  );
+}
+
+function isInReservation(subnet: Subnet, prefix: Cidr): boolean {
+  return reservationsOf(subnet, prefix.family, "prefix").some(({ cidr }) => cidr.contains(prefix));
 }
 
 function pickFrom<T>(account: Account, from: readonly T[], count: number): T[] {
@@ -88,14 +124,36 @@ function pickFrom<T>(account: Account, from: readonly T[], count: number): T[] {
 
 /** `count` free IPv6 addresses or /80 prefixes of the subnet's range. */
 export function pickIpv6(account: Account, subnet: Subnet, prefixLength: 128 | 80, count: number): Cidr[] {
-  const picked: Cidr[] = [];
+  const picked = prefixLength === 80 ? pickReservedIpv6(account, subnet, count) : [];
   while (picked.length < count) {
-    const offset = account.random.bits(128 - subnet.ipv6.prefixLength);
-    const candidate = Cidr.of(subnet.ipv6.first.plus(offset), prefixLength);
+    const candidate = drawIpv6(account, subnet.ipv6, prefixLength);
+    const types = prefixLength === 80 ? (["explicit"] as const) : (["prefix", "explicit"] as const);
+    if (isSetAside(subnet, candidate, ...types)) continue;
     if (picked.some((other) => other.overlaps(candidate))) continue;
     if (isFreeIpv6(account, subnet, candidate)) picked.push(candidate);
   }
   return picked;
+}
+
+/** Enough to find one of a few free prefixes; a range that is nearly used up may be left for the rest of the subnet. */
+const RESERVED_DRAWS = 200;
+
+/** Up to `count` /80 of the ranges that are reserved for them. */
+function pickReservedIpv6(account: Account, subnet: Subnet, count: number): Cidr[] {
+  const picked: Cidr[] = [];
+  for (const { cidr } of reservationsOf(subnet, 6, "prefix")) {
+    if (cidr.prefixLength > IPV6_PREFIX_LENGTH) continue;
+    for (let draw = 0; draw < RESERVED_DRAWS && picked.length < count; draw += 1) {
+      const candidate = drawIpv6(account, cidr, IPV6_PREFIX_LENGTH);
+      if (picked.some((other) => other.overlaps(candidate))) continue;
+      if (isFreeIpv6(account, subnet, candidate)) picked.push(candidate);
+    }
+  }
+  return picked;
+}
+
+function drawIpv6(account: Account, range: Cidr, prefixLength: 128 | 80): Cidr {
+  return Cidr.of(range.first.plus(account.random.bits(128 - range.prefixLength)), prefixLength);
 }
 
 /** In the subnet, clear of the reserved addresses and of everything assigned. */

@@ -19,6 +19,7 @@ const KINDS: Readonly<Record<string, string>> = {
   eni: "network-interface",
   i: "instance",
   subnet: "subnet",
+  rtb: "route-table",
   sg: "security-group",
   vpc: "vpc",
 };

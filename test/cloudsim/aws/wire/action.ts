@@ -11,7 +11,12 @@ export type PreparedCall = {
   readonly run: () => XmlObject;
 };
 
-export type CallContext = { readonly account: Account; readonly pager: Pager };
+export type CallContext = {
+  readonly account: Account;
+  readonly pager: Pager;
+  /** A describe leaves out half of what it should show. */
+  readonly omitsHalf: boolean;
+};
 
 /** Reads all parameters of one call. Throws Ec2Error for malformed ones; changes nothing yet. */
 export type Action = (params: Params, context: CallContext) => PreparedCall;

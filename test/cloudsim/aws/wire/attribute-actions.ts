@@ -3,6 +3,7 @@ import { invalidValue } from "../model/ec2-error.ts";
 import { onExisting } from "./access.ts";
 import type { Action } from "./action.ts";
 import { attachmentXml, groupSet } from "./render.ts";
+import { Sight } from "./sight.ts";
 
 const modifyNetworkInterfaceAttribute: Action = (params, context) => {
   const id = params.required("NetworkInterfaceId");
@@ -34,7 +35,7 @@ const describeNetworkInterfaceAttribute: Action = (params, context) => {
   return {
     access: [onExisting(context.account, "DescribeNetworkInterfaceAttribute", [id])],
     run: () => {
-      const { attachment, ...rest } = account.getInterface(id);
+      const { attachment, ...rest } = new Sight(account).getInterface(id);
       const reply = { networkInterfaceId: id };
       switch (attribute) {
         case "description":

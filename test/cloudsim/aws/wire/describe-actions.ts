@@ -23,42 +23,53 @@ import {
   subnetXml,
   vpcXml,
 } from "./render.ts";
+import { Sight } from "./sight.ts";
 import type { XmlObject } from "./xml.ts";
 
 type DescribeSpec<T> = {
   readonly name: string;
   /** The parameter that names resources by id, and what finds one or throws NotFound. */
   readonly ids: string;
-  readonly get: (account: Account, id: string) => T;
-  readonly all: (account: Account) => readonly T[];
+  readonly get: (sight: Sight, id: string) => T;
+  readonly all: (sight: Sight) => readonly T[];
   readonly idOf: (item: T) => string;
-  readonly filters: (account: Account) => FilterTable<T>;
+  readonly filters: (sight: Sight) => FilterTable<T>;
   readonly limits: PageLimits;
   /** The element of the reply that holds the list. */
   readonly set: string;
-  readonly render: (account: Account, item: T) => XmlObject;
+  readonly render: (sight: Sight, item: T) => XmlObject;
 };
 
 /** All Describe calls are alike: by ids or all, filtered, paged. */
 function describe<T extends object>(spec: DescribeSpec<T>): Action {
-  return (params, { account, pager }): PreparedCall => {
+  return (params, { account, pager, omitsHalf }): PreparedCall => {
+    const sight = new Sight(account);
     const ids = params.list(spec.ids);
-    const passes = readFilters(params, spec.filters(account));
+    const passes = readFilters(params, spec.filters(sight));
     params.boolean("IncludeManagedResources");
     params.integer("MaxResults");
     params.text("NextToken");
     return {
       access: [{ action: `ec2:${spec.name}`, resources: [ANY_RESOURCE] }],
       run: () => {
-        const found = ids.length > 0 ? ids.map((id) => spec.get(account, id)) : spec.all(account);
-        const { items, nextToken } = pager.page(params, spec.limits, found.filter(passes), spec.idOf);
-        return { [spec.set]: items.map((item) => spec.render(account, item)), nextToken };
+        const found = ids.length > 0 ? ids.map((id) => spec.get(sight, id)) : spec.all(sight);
+        const passing = found.filter(passes);
+        const shown = omitsHalf ? halfOf(account, passing) : passing;
+        const { items, nextToken } = pager.page(params, spec.limits, shown, spec.idOf);
+        return { [spec.set]: items.map((item) => spec.render(sight, item)), nextToken };
       },
     };
   };
 }
 
-const interfaceFilters = (account: Account): FilterTable<NetworkInterface> => ({
+/** Any half of them, rounded down, in their order. */
+function halfOf<T>({ sideRandom }: Account, items: readonly T[]): T[] {
+  const rest = [...items];
+  while (rest.length > items.length / 2) rest.splice(sideRandom.below(rest.length), 1);
+  return rest;
+}
+
+const interfaceFilters = ({ account }: Sight): FilterTable<NetworkInterface> => ({
   ...tagFilters,
   "network-interface-id": ({ id }) => [id],
   "subnet-id": ({ subnet }) => [subnet.id],
@@ -82,31 +93,32 @@ const interfaceFilters = (account: Account): FilterTable<NetworkInterface> => ({
   "attachment.delete-on-termination": ({ attachment }) => [attachment?.deleteOnTermination],
 });
 
-const instanceFilters = (account: Account): FilterTable<Instance> => ({
+const instanceFilters = (sight: Sight): FilterTable<Instance> => ({
   ...tagFilters,
   "instance-id": ({ id }) => [id],
   "instance-type": ({ type }) => [type.name],
   "instance-state-name": ({ state }) => [state],
-  "vpc-id": () => [account.vpc.id],
+  "vpc-id": () => [sight.account.vpc.id],
   "subnet-id": ({ subnet }) => [subnet.id],
   "availability-zone": ({ subnet }) => [subnet.zone],
-  "private-ip-address": ({ id }) => account.interfacesOf(id).map(({ primaryIpv4 }) => primaryIpv4.toString()),
-  "network-interface.network-interface-id": ({ id }) =>
-    account.interfacesOf(id).map((networkInterface) => networkInterface.id),
+  "private-ip-address": (instance) =>
+    sight.interfacesOf(instance).map(({ primaryIpv4 }) => primaryIpv4.toString()),
+  "network-interface.network-interface-id": (instance) => sight.interfacesOf(instance).map(({ id }) => id),
 });
 
-const subnetFilters = (account: Account): FilterTable<Subnet> => ({
+const subnetFilters = ({ account }: Sight): FilterTable<Subnet> => ({
   ...tagFilters,
   "subnet-id": ({ id }) => [id],
   "vpc-id": () => [account.vpc.id],
   "availability-zone": ({ zone }) => [zone],
+  availabilityZone: ({ zone }) => [zone],
   cidr: ({ ipv4 }) => [ipv4.toString()],
   "cidr-block": ({ ipv4 }) => [ipv4.toString()],
   "available-ip-address-count": (subnet) => [freeIpv4Count(account, subnet)],
   state: () => ["available"],
 });
 
-const vpcFilters = (account: Account): FilterTable<Vpc> => ({
+const vpcFilters = ({ account }: Sight): FilterTable<Vpc> => ({
   ...tagFilters,
   "vpc-id": ({ id }) => [id],
   cidr: ({ ipv4 }) => [ipv4[0]?.cidr.toString()],
@@ -115,7 +127,7 @@ const vpcFilters = (account: Account): FilterTable<Vpc> => ({
   state: () => ["available"],
 });
 
-const groupFilters = (account: Account): FilterTable<SecurityGroup> => ({
+const groupFilters = ({ account }: Sight): FilterTable<SecurityGroup> => ({
   ...tagFilters,
   "group-id": ({ id }) => [id],
   "group-name": ({ name }) => [name],
@@ -123,12 +135,14 @@ const groupFilters = (account: Account): FilterTable<SecurityGroup> => ({
   "vpc-id": () => [account.vpc.id],
 });
 
-const routeTableFilters = (account: Account): FilterTable<RouteTable> => ({
+/** The subnets that name the table; a subnet that none names is not listed with the main one. */
+const routeTableFilters = ({ account }: Sight): FilterTable<RouteTable> => ({
   ...tagFilters,
   "route-table-id": ({ id }) => [id],
   "vpc-id": () => [account.vpc.id],
-  "association.subnet-id": ({ subnetIds }) => subnetIds,
+  "owner-id": () => [account.ownerId],
   "association.main": ({ isMain }) => [isMain],
+  "association.subnet-id": ({ subnetIds }) => subnetIds,
 });
 
 const typeFilters = (): FilterTable<InstanceType> => ({
@@ -141,19 +155,19 @@ export const DESCRIBE_ACTIONS: Readonly<Record<string, Action>> = {
   DescribeNetworkInterfaces: describe({
     name: "DescribeNetworkInterfaces",
     ids: "NetworkInterfaceId",
-    get: (account, id) => account.getInterface(id),
-    all: (account) => [...account.interfaces.values()].filter((item) => account.isVisible(item)),
+    get: (sight, id) => sight.getInterface(id),
+    all: (sight) => sight.interfaces,
     idOf: ({ id }) => id,
     filters: interfaceFilters,
     limits: { min: 5, max: 1000, notWith: "NetworkInterfaceId" },
     set: "networkInterfaceSet",
-    render: interfaceXml,
+    render: ({ account }, item) => interfaceXml(account, item),
   }),
   DescribeInstances: describe({
     name: "DescribeInstances",
     ids: "InstanceId",
-    get: (account, id) => account.getInstance(id),
-    all: (account) => [...account.instances.values()],
+    get: ({ account }, id) => account.getInstance(id),
+    all: ({ account }) => [...account.instances.values()],
     idOf: ({ id }) => id,
     filters: instanceFilters,
     limits: { min: 5, max: 1000, notWith: "InstanceId" },
@@ -163,56 +177,56 @@ export const DESCRIBE_ACTIONS: Readonly<Record<string, Action>> = {
   DescribeInstanceTypes: describe({
     name: "DescribeInstanceTypes",
     ids: "InstanceType",
-    get: (_account, name) => getInstanceType(name),
+    get: (_sight, name) => getInstanceType(name),
     all: () => INSTANCE_TYPES,
     idOf: ({ name }) => name,
     filters: typeFilters,
     limits: { min: 5, max: 100, notWith: "InstanceType" },
     set: "instanceTypeSet",
-    render: (_account, type) => instanceTypeXml(type),
+    render: (_sight, type) => instanceTypeXml(type),
   }),
   DescribeSubnets: describe({
     name: "DescribeSubnets",
     ids: "SubnetId",
-    get: (account, id) => account.getSubnet(id),
-    all: (account) => account.subnets,
+    get: ({ account }, id) => account.getSubnet(id),
+    all: ({ account }) => account.subnets,
     idOf: ({ id }) => id,
     filters: subnetFilters,
     limits: { min: 5, max: 1000 },
     set: "subnetSet",
-    render: subnetXml,
-  }),
-  DescribeVpcs: describe({
-    name: "DescribeVpcs",
-    ids: "VpcId",
-    get: (account, id) => account.getVpc(id),
-    all: (account) => [account.vpc],
-    idOf: ({ id }) => id,
-    filters: vpcFilters,
-    limits: { min: 5, max: 1000 },
-    set: "vpcSet",
-    render: vpcXml,
+    render: ({ account }, item) => subnetXml(account, item),
   }),
   DescribeRouteTables: describe({
     name: "DescribeRouteTables",
     ids: "RouteTableId",
-    get: (account, id) => account.getRouteTable(id),
-    all: (account) => account.routeTables,
+    get: ({ account }, id) => account.getRouteTable(id),
+    all: ({ account }) => account.routeTables,
     idOf: ({ id }) => id,
     filters: routeTableFilters,
     limits: { min: 5, max: 100 },
     set: "routeTableSet",
-    render: routeTableXml,
+    render: ({ account }, item) => routeTableXml(account, item),
+  }),
+  DescribeVpcs: describe({
+    name: "DescribeVpcs",
+    ids: "VpcId",
+    get: ({ account }, id) => account.getVpc(id),
+    all: ({ account }) => [account.vpc],
+    idOf: ({ id }) => id,
+    filters: vpcFilters,
+    limits: { min: 5, max: 1000 },
+    set: "vpcSet",
+    render: ({ account }, item) => vpcXml(account, item),
   }),
   DescribeSecurityGroups: describe({
     name: "DescribeSecurityGroups",
     ids: "GroupId",
-    get: (account, id) => account.getGroup(id),
-    all: (account) => account.groups,
+    get: ({ account }, id) => account.getGroup(id),
+    all: ({ account }) => account.groups,
     idOf: ({ id }) => id,
     filters: groupFilters,
     limits: { min: 5, max: 1000 },
     set: "securityGroupInfo",
-    render: securityGroupXml,
+    render: ({ account }, item) => securityGroupXml(account, item),
   }),
 };

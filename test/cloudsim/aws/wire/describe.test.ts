@@ -3,6 +3,7 @@ import {
   DescribeInstancesCommand,
   DescribeInstanceTypesCommand,
   DescribeNetworkInterfacesCommand,
+  DescribeRouteTablesCommand,
   DescribeSecurityGroupsCommand,
   DescribeSubnetsCommand,
   DescribeVpcsCommand,
@@ -15,7 +16,7 @@ import { Cidr } from "../../../../common/ip.ts";
 import type { Ec2 } from "../ec2.ts";
 import { primaryOf } from "../model/launch.ts";
 import type { Instance, NetworkInterface } from "../model/resources.ts";
-import { newClient, present, SUBNET_A, SUBNET_B, startTestEc2 } from "../testing.ts";
+import { newClient, present, SMALL_SUBNET, SUBNET_A, SUBNET_B, startTestEc2 } from "../testing.ts";
 
 let cloud: Ec2;
 let client: EC2Client;
@@ -81,6 +82,51 @@ describe("DescribeNetworkInterfaces by filter", () => {
     const tagged = { Name: "tag-key", Values: ["n"] };
     expect(await idsBy(tagged, { Name: "subnet-id", Values: [SUBNET_A] })).toEqual([]);
     expect(await idsBy(tagged, { Name: "tag:n", Values: ["4"] })).toEqual(free.slice(4, 5));
+  });
+});
+
+describe("What a new interface's subnet is chosen by", () => {
+  const subnetIds = async (...filters: Filter[]) => {
+    const reply = await client.send(new DescribeSubnetsCommand({ Filters: filters }));
+    return (reply.Subnets ?? []).map((one) => present(one.SubnetId));
+  };
+  const routeTables = async (...filters: Filter[]) =>
+    (await client.send(new DescribeRouteTablesCommand({ Filters: filters }))).RouteTables ?? [];
+
+  it("is the subnets of a VPC, a zone and tags together", async () => {
+    const [vpc, zone] = [
+      { Name: "vpc-id", Values: ["vpc-01"] },
+      { Name: "availability-zone", Values: ["eu-west-1a"] },
+    ];
+    expect(await subnetIds(vpc, zone)).toEqual([SUBNET_A, SMALL_SUBNET]);
+    cloud.outsideHand.tag(SMALL_SUBNET, { "kubernetes.io/role/cni": "1" });
+    cloud.outsideHand.tag(SUBNET_B, { "kubernetes.io/role/cni": "1" });
+    expect(await subnetIds(vpc, zone, { Name: "tag:kubernetes.io/role/cni", Values: ["1"] })).toEqual([
+      SMALL_SUBNET,
+    ]);
+    expect(await subnetIds({ ...vpc, Values: ["vpc-02"] }, zone)).toEqual([]);
+  });
+
+  it("is the route table that names a subnet, and the VPC's main one where none does", async () => {
+    const own = cloud.account.addRouteTable([SUBNET_A]);
+    const naming = (id: string) => routeTables({ Name: "association.subnet-id", Values: [id] });
+    const [named] = await naming(SUBNET_A);
+    expect(named).toMatchObject({
+      RouteTableId: own.id,
+      VpcId: "vpc-01",
+      Associations: [{ Main: false, SubnetId: SUBNET_A, AssociationState: { State: "associated" } }],
+    });
+    expect(named?.Routes?.map((one) => one.DestinationCidrBlock ?? one.DestinationIpv6CidrBlock)).toEqual([
+      "10.0.0.0/16",
+      "100.64.0.0/16",
+      "2001:db8::/56",
+    ]);
+    expect(await naming(SUBNET_B)).toEqual([]);
+    const [main] = await routeTables({ Name: "association.main", Values: ["true"] });
+    expect(main?.Associations).toMatchObject([{ Main: true }]);
+    expect(main?.Associations?.[0]?.SubnetId).toBeUndefined();
+    cloud.account.addRouteTable([SUBNET_A, SUBNET_B]);
+    expect((await routeTables()).map((table) => table.Associations?.length)).toEqual([1, 0, 2]);
   });
 });
 

@@ -7,7 +7,7 @@ import { authorize } from "../iam.ts";
 import type { Account } from "../model/account.ts";
 import { Ec2Error, missingParameter } from "../model/ec2-error.ts";
 import type { RateLimiter } from "../rate-limits.ts";
-import type { Action } from "./action.ts";
+import type { Action, CallContext } from "./action.ts";
 import { ADDRESS_ACTIONS } from "./address-actions.ts";
 import { ATTRIBUTE_ACTIONS } from "./attribute-actions.ts";
 import { DESCRIBE_ACTIONS } from "./describe-actions.ts";
@@ -15,6 +15,7 @@ import { INTERFACE_ACTIONS } from "./interface-actions.ts";
 import { Pager } from "./paging.ts";
 import { Params } from "./params.ts";
 import { sendError, sendGarbage, sendXml } from "./reply.ts";
+import { RESERVATION_ACTIONS } from "./reservation-actions.ts";
 import { type SignedRequest, verifySignature } from "./sigv4.ts";
 import { TAG_ACTIONS } from "./tag-actions.ts";
 import { encodeReply } from "./xml.ts";
@@ -24,6 +25,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   ...ATTRIBUTE_ACTIONS,
   ...DESCRIBE_ACTIONS,
   ...INTERFACE_ACTIONS,
+  ...RESERVATION_ACTIONS,
   ...TAG_ACTIONS,
 };
 const API_VERSION = "2016-11-15";
@@ -53,9 +55,11 @@ export function ec2Handler(parts: Ec2ServerParts) {
     }
     try {
       const { method = "", url = "", headers } = request;
-      const principal = admit(parts, { method, url, headers, body }, action);
-      const reply = runAction(parts.account, pager, principal, values);
-      call.outcome = faults.some(({ kind }) => kind === "lose-reply") ? "lost" : "ok";
+      const principal = admit(parts, { method, url, headers, body }, values);
+      const has = (kind: Fault["kind"]) => faults.some((fault) => fault.kind === kind);
+      const context = { account: parts.account, pager, omitsHalf: has("omit-half") };
+      const reply = runAction(context, principal, values);
+      call.outcome = has("lose-reply") ? "lost" : "ok";
       if (call.outcome === "lost") response.destroy();
       else sendXml(response, requestId, 200, encodeReply(action, requestId, reply));
     } catch (error) {
@@ -67,11 +71,15 @@ export function ec2Handler(parts: Ec2ServerParts) {
 }
 
 /** Who signed a request. Throws when nobody known did, or the account has used up its calls. */
-function admit({ keys, limiter }: Ec2ServerParts, request: SignedRequest, action: string): Principal {
+function admit(
+  { keys, limiter }: Ec2ServerParts,
+  request: SignedRequest,
+  values: ReadonlyMap<string, string>,
+): Principal {
   const keyId = verifySignature(request, (id) => keys.find(id), Date.now());
   const principal = keys.find(keyId);
   if (principal === undefined) throw new Error(`key ${keyId} went away`);
-  if (!limiter.admit(action)) {
+  if (!limiter.admit(values.get("Action") ?? "", values)) {
     throw new Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503);
   }
   return principal;
@@ -104,12 +112,7 @@ async function applyEarly(
   return undefined;
 }
 
-function runAction(
-  account: Account,
-  pager: Pager,
-  principal: Principal,
-  values: ReadonlyMap<string, string>,
-) {
+function runAction(context: CallContext, principal: Principal, values: ReadonlyMap<string, string>) {
   const params = new Params(values);
   const name = params.text("Action");
   if (name === undefined) throw missingParameter("Action");
@@ -121,7 +124,7 @@ function runAction(
     throw new Ec2Error("InvalidParameterValue", `The API version must be ${API_VERSION}`);
   }
   const dryRun = params.boolean("DryRun") ?? false;
-  const { access, run } = action(params, { account, pager });
+  const { access, run } = action(params, context);
   params.checkAllRead();
   authorize(principal.policy, access, principal.caller);
   if (dryRun) {

@@ -5,14 +5,18 @@ import type { InstanceType } from "../model/instance-types.ts";
 import type {
   Attachment,
   Instance,
+  InstanceState,
   NetworkInterface,
   RouteTable,
   SecurityGroup,
   Subnet,
+  SubnetReservation,
   Tags,
   Vpc,
+  VpcCidr,
 } from "../model/resources.ts";
 import { freeIpv4Count } from "../model/subnet-addresses.ts";
+import type { Sight } from "./sight.ts";
 import type { XmlObject } from "./xml.ts";
 
 const isoTime = (ms: number) => new Date(ms).toISOString();
@@ -89,26 +93,27 @@ export function interfaceXml(account: Account, networkInterface: NetworkInterfac
   };
 }
 
-export function reservationXml(account: Account, instance: Instance): XmlObject {
-  const primary = account.interfacesOf(instance.id).find(({ attachment }) => attachment?.deviceIndex === 0);
-  const running = instance.state === "running";
+const STATE_CODES: Readonly<Record<InstanceState, number>> = { running: 16, terminated: 48, stopped: 80 };
+
+export function reservationXml(sight: Sight, instance: Instance): XmlObject {
+  const { account } = sight;
+  const attached = sight.interfacesOf(instance);
+  const primary = attached.find(({ attachment }) => attachment?.deviceIndex === 0);
+  const isThere = instance.state !== "terminated";
   const item: XmlObject = {
     instanceId: instance.id,
     instanceType: instance.type.name,
-    instanceState: running ? { code: 16, name: "running" } : { code: 48, name: "terminated" },
+    instanceState: { code: STATE_CODES[instance.state], name: instance.state },
     privateIpAddress: primary?.primaryIpv4.toString(),
     ipAddress: primary?.publicIpv4?.toString(),
     launchTime: isoTime(instance.launchTime),
     placement: { availabilityZone: instance.subnet.zone, tenancy: "default" },
-    subnetId: running ? instance.subnet.id : undefined,
-    vpcId: running ? account.vpc.id : undefined,
+    subnetId: isThere ? instance.subnet.id : undefined,
+    vpcId: isThere ? account.vpc.id : undefined,
     hypervisor: "xen",
     groupSet: groupSet(primary?.groups ?? []),
     tagSet: tagSet(instance.tags),
-    networkInterfaceSet: account
-      .interfacesOf(instance.id)
-      .filter((networkInterface) => account.isVisible(networkInterface))
-      .map((networkInterface) => commonInterfaceXml(account, networkInterface)),
+    networkInterfaceSet: attached.map((networkInterface) => commonInterfaceXml(account, networkInterface)),
   };
   return { reservationId: `r-${instance.id.slice(2)}`, ownerId: account.ownerId, instancesSet: [item] };
 }
@@ -165,6 +170,54 @@ export function subnetXml(account: Account, subnet: Subnet): XmlObject {
     assignIpv6AddressOnCreation: false,
     ipv6Native: false,
     tagSet: tagSet(subnet.tags),
+  };
+}
+
+export function subnetReservationXml(
+  account: Account,
+  subnet: Subnet,
+  { id, cidr, type, description, tags }: SubnetReservation,
+): XmlObject {
+  return {
+    subnetCidrReservationId: id,
+    subnetId: subnet.id,
+    cidr: cidr.toString(),
+    reservationType: type,
+    ownerId: account.ownerId,
+    description,
+    tagSet: tagSet(tags),
+  };
+}
+
+/** With the routes that every table has: the VPC's own CIDRs. */
+export function routeTableXml(account: Account, { id, isMain, subnetIds, tags }: RouteTable): XmlObject {
+  const association = (name: string, rest: XmlObject): XmlObject => ({
+    routeTableAssociationId: `rtbassoc-0${name}`,
+    routeTableId: id,
+    associationState: { state: "associated" },
+    ...rest,
+  });
+  const local = (destination: string, cidrs: readonly VpcCidr[]) =>
+    cidrs
+      .filter(({ state }) => state === "associated")
+      .map(({ cidr }): XmlObject => {
+        const route = { gatewayId: "local", state: "active", origin: "CreateRouteTable" };
+        return { [destination]: cidr.toString(), ...route };
+      });
+  return {
+    routeTableId: id,
+    vpcId: account.vpc.id,
+    ownerId: account.ownerId,
+    routeSet: [
+      ...local("destinationCidrBlock", account.vpc.ipv4),
+      ...local("destinationIpv6CidrBlock", account.vpc.ipv6),
+    ],
+    associationSet: [
+      ...(isMain ? [association(id.slice(5), { main: true })] : []),
+      ...subnetIds.map((subnetId) => association(subnetId.slice(7), { main: false, subnetId })),
+    ],
+    propagatingVgwSet: [],
+    tagSet: tagSet(tags),
   };
 }
 
