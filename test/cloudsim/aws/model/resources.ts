@@ -52,14 +52,6 @@ export type RouteTable = {
   subnetIds: readonly SubnetId[];
 };
 
-export type RouteTable = {
-  readonly id: string;
-  /** Subnets that no table names are its. */
-  readonly isMain: boolean;
-  readonly subnetIds: SubnetId[];
-  readonly tags: Tags;
-};
-
 export type AttachmentStatus = "attaching" | "attached" | "detaching";
 
 export type Attachment = {

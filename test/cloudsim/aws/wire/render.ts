@@ -255,20 +255,3 @@ export function securityGroupXml(account: Account, group: SecurityGroup): XmlObj
     tagSet: tagSet(group.tags),
   };
 }
-
-export function routeTableXml(account: Account, { id, isMain, subnetIds, tags }: RouteTable): XmlObject {
-  const associations = [...(isMain ? [undefined] : []), ...subnetIds].map((subnetId) => ({
-    routeTableAssociationId: `rtbassoc-${(subnetId ?? id).split("-")[1]}`,
-    routeTableId: id,
-    ...(subnetId === undefined ? {} : { subnetId }),
-    main: subnetId === undefined,
-    associationState: { state: "associated" },
-  }));
-  return {
-    routeTableId: id,
-    vpcId: account.vpc.id,
-    ownerId: account.ownerId,
-    associationSet: associations,
-    tagSet: tagSet(tags),
-  };
-}
