@@ -95,6 +95,7 @@ function configureEnd(
   stack.links.change(linkIndex, { up: true });
   reach("addresses");
   for (const address of end.addresses) stack.addresses.add({ ...address, linkIndex });
+  for (const route of end.own) stack.routes.add({ ...route, linkIndex });
   reach("neighbours");
   for (const neighbour of end.neighbours) stack.neighbours.set({ ...neighbour, linkIndex });
   reach("routes");

@@ -27,6 +27,14 @@ describe("planPodNetwork()", () => {
     expect(gateways.map(String)).not.toContain(AZURE_PROBE);
   });
 
+  it("tells the pod's kernel that its IPv6 address is there, as the kernel itself does so only later", () => {
+    const { host, pod } = planPodNetwork(lease);
+    expect(pod.own.map(({ type, destination }) => `${type} ${destination}`)).toEqual([
+      "local 2001:db8:a::101/128",
+    ]);
+    expect(host.own).toEqual([]);
+  });
+
   it("lets a pod speak from its own addresses and its own link-local, and from nothing else", () => {
     const { genuine, link } = planPodNetwork(lease);
     const sources = genuine.map((element) => (element.set === "genuine" ? String(element.address) : ""));

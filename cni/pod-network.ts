@@ -3,6 +3,7 @@
  * permanent and on-link, so nothing depends on ARP, neighbour discovery or router advertisements.
  */
 import {
+  LOCAL_TABLE,
   MAIN_TABLE,
   METRIC,
   POD_GATEWAY_IPV4,
@@ -27,6 +28,11 @@ export type EndOfPair = {
   readonly addresses: readonly OnLink<LinkAddress>[];
   readonly neighbours: readonly OnLink<Neighbour>[];
   readonly routes: readonly OnLink<Route>[];
+  /**
+   * That an IPv6 address is here. The kernel writes this itself, but behind its answer to who added the address (addrconf_dad_work, also with `nodad`): until
+   * then what comes to the address is dropped, and a pod that begins at once would lose the first reply.
+   */
+  readonly own: readonly OnLink<Route>[];
 };
 
 export type PodNetwork = {
@@ -112,6 +118,7 @@ function hostEnd(lease: Lease, link: PodLink, addresses: readonly IpAddress[]): 
       // without it the pod would see the node come from whichever address the kernel finds first
       ...(address.family === 4 && lease.nodeIpv4 !== undefined ? { preferredSource: lease.nodeIpv4 } : {}),
     })),
+    own: [],
   };
 }
 
@@ -137,7 +144,13 @@ function podEnd(lease: Lease, link: PodLink, addresses: readonly IpAddress[]): E
       onLink: true,
       scope: 0,
     })),
+    own: addresses.filter(({ family }) => family === 6).map(ownRoute),
   };
+}
+
+/** The kernel's own, which comes later, has metric 0: the two are there side by side. */
+function ownRoute(address: IpAddress): OnLink<Route> {
+  return { destination: address.toCidr(), table: LOCAL_TABLE, type: "local", protocol: STATIC, metric: 1024 };
 }
 
 function linkLocal(address: IpAddress): OnLink<LinkAddress> {

@@ -18,6 +18,8 @@ export const PROTOCOL = 197;
 /** The pods table, which is the journal too. Uplink in slot n has table PODS_TABLE + n; the primary is slot 1. */
 export const PODS_TABLE = 4100;
 export const MAIN_TABLE = 254;
+/** RT_TABLE_LOCAL: which addresses are here. Looked up before any rule of ours. */
+export const LOCAL_TABLE = 255;
 
 /** Interface group of all uplinks, and of links that wait for removal. Below 2^31, or `ip` prints them as negative. */
 export const UPLINK_GROUP = 4100;

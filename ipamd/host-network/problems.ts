@@ -3,6 +3,7 @@
  * and takes pods' packets hides ours, whatever comes after them does not see packets for pods.
  */
 import {
+  LOCAL_TABLE,
   MAIN_TABLE,
   MARK_FIELD,
   PODS_TABLE,
@@ -43,8 +44,6 @@ export function findProblems(facts: HostFacts): Problem[] {
 const FIRST = RULE_PRIORITY.pods;
 const LAST = RULE_PRIORITY.uplinkAddress;
 const OURS = `ours (${FIRST} to ${LAST})`;
-/** Looked up before any rule of ours. */
-export const LOCAL_TABLE = 255;
 const PROTOCOL_KERNEL = 2;
 /** The kernel's rule for main: what is not before it is never reached. */
 const MAIN_PRIORITY = 32_766;

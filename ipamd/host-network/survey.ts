@@ -1,5 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
-import { METRIC, PODS_TABLE, PROTOCOL } from "../../common/constants.ts";
+import { LOCAL_TABLE, METRIC, PODS_TABLE, PROTOCOL } from "../../common/constants.ts";
 import { CodedError } from "../../common/errors.ts";
 import type { Family } from "../../common/ip.ts";
 import type { Kernel } from "../../common/kernel/kernel.ts";
@@ -7,7 +7,7 @@ import type { Xtables, XtablesBackend } from "../../common/kernel/xtables.ts";
 import type { ProblemBoard } from "../problems.ts";
 import { type FeatureDoors, findMissing } from "./features.ts";
 import { isOurAccept } from "./forward-accepts.ts";
-import { findProblems, type HostFacts, isForeign, LOCAL_TABLE } from "./problems.ts";
+import { findProblems, type HostFacts, isForeign } from "./problems.ts";
 
 export type SurveyDeps = Omit<FeatureDoors, "host"> & {
   readonly kernel: Pick<Kernel, "host" | "events">;

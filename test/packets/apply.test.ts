@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Cidr, IpAddress } from "../../common/ip.ts";
 import { planHostNetwork } from "../../ipamd/host-network/plan.ts";
 import { type Question, TcpFlow, tcpAsk } from "../cloudsim/probe/index.ts";
@@ -102,12 +102,24 @@ const DAMAGE: readonly { name: string; act: (netns: string) => void; written: Re
   },
 ];
 
+/** The kernel carries by a link, and hears at an IPv6 address, some time after it has answered that they are up and there. */
+async function uplinksWork(): Promise<void> {
+  await vi.waitFor(() => {
+    const local = runIn(path(), ["ip", "-6", "route", "show", "table", "local", "type", "local"]);
+    for (const { own } of NODE_A) expect(local).toContain(`${own[6]} `);
+    expect(runIn(path(), ["ip", "-o", "link", "show", "up"])).not.toMatch(
+      / eth\d.* state (DOWN|LOWERLAYERDOWN)/,
+    );
+  }, 5_000);
+}
+
 test.each(DAMAGE)("$name is repaired, nothing else is written, and all packets pass", async (damage) => {
   damage.act(path());
   const written = await reapply();
   expect(written.length).toBeGreaterThan(0);
   expect(written.filter((line) => !damage.written.test(line))).toEqual([]);
   expect(await reapply()).toEqual([]);
+  await uplinksWork();
   const outcome = await runCells(
     lab,
     cellsOf(lab).filter((cell) => / (tcp|local)/.test(cell.name) && !/rb|node-b/.test(cell.name)),
