@@ -63,6 +63,18 @@ describe("what is not wanted any more", () => {
     expect(actionsOf({ nics })).toEqual([release(2, ...(second?.units.slice(1) ?? []))]);
   });
 
+  it("waits for what the later interface holds, rather than take the primary's that have been idle for longer", () => {
+    const nics = (idleMs: number) => [
+      { units: singles(1, 6, 0, 20 * RELEASE_AFTER_MS) },
+      { units: singles(2, 6, 0, idleMs), idleMs },
+    ];
+    expect(actionsOf({ nics: nics(RELEASE_AFTER_MS / 2) })).toEqual([]);
+    expect(actionsOf({ nics: nics(RELEASE_AFTER_MS) })).toMatchObject([
+      { interfaceId: "eni-2", units: { length: 6 } },
+      { interfaceId: "eni-1", units: { length: 4 } },
+    ]);
+  });
+
   it("is never what is not ours to give back", () => {
     const units = singles(1, 9, 1, RELEASE_AFTER_MS);
     const foreign = units.map(({ unit }) => unit);

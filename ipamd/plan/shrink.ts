@@ -49,27 +49,24 @@ export function unfinishedReleases(input: PlanInput): readonly Action[] {
 type Remainder = { shelves: readonly Shelf[]; spareLeft: number; readonly families: readonly Family[] };
 
 /**
- * Of each interface the units to give back. What became idle together goes together, in one call: while more of it is about to be idle long enough,
- * the first ones wait for the others, though not for ever.
+ * Of each interface the units to give back. What goes is chosen first, and then waited for until all of it has been idle long enough, so that it goes
+ * in one call and from where it should, though not for ever.
  */
 function idleUnits(input: PlanInput, left: Remainder, deleted: ReadonlySet<Shelf>): Chosen[] {
   const patienceMs = input.settings.releaseAfterMs * (left.spareLeft >= FEW ? 1 : FEW_PATIENCE);
-  const ripe = choose(input, { ...left }, deleted, patienceMs);
-  const some = ripe.flatMap(({ facts }) => facts);
-  const all = choose(input, { ...left }, deleted, 0).flatMap(({ facts }) => facts);
-  const isOverdue = some.some(({ idleMs }) => idleMs >= 2 * patienceMs);
-  return some.length < all.length && !isOverdue ? [] : ripe;
+  const chosen = choose(input, left, deleted);
+  const isRipe = ({ idleMs }: UnitFact) => idleMs >= patienceMs;
+  const all = chosen.flatMap(({ facts }) => facts);
+  const isOverdue = all.some(({ idleMs }) => idleMs >= 2 * patienceMs);
+  if (!all.every(isRipe) && !isOverdue) return [];
+  const ripe = chosen.map((one) => ({ ...one, facts: one.facts.filter(isRipe) }));
+  return ripe.filter(({ facts }) => facts.length > 0);
 }
 
 type Chosen = { readonly interfaceId: InterfaceId; readonly facts: readonly UnitFact[] };
 
 /** The emptiest interface first: so interfaces become empty one by one. */
-function choose(
-  input: PlanInput,
-  left: Remainder,
-  deleted: ReadonlySet<Shelf>,
-  patienceMs: number,
-): Chosen[] {
+function choose(input: PlanInput, left: Remainder, deleted: ReadonlySet<Shelf>): Chosen[] {
   const shelves = input.shelves
     .filter((shelf) => !deleted.has(shelf))
     .sort((a, b) => used(a) - used(b) || b.slot - a.slot);
@@ -77,7 +74,7 @@ function choose(
     const one = input.view.interfaces.find(({ id }) => id === shelf.interfaceId);
     if (one === undefined) return [];
     const facts = shelf.units
-      .filter((fact) => isIdle(fact, patienceMs) && isOurs(one, fact.unit))
+      .filter((fact) => isIdle(fact, 0) && isOurs(one, fact.unit))
       // with a block of IPv6 gone the interface could serve nobody, and it costs no address
       .filter(({ unit }) => unit.family === 4 || unit.isSingle)
       .sort((a, b) => Number(b.unit.size - a.unit.size))
