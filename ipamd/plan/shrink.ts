@@ -49,18 +49,19 @@ export function unfinishedReleases(input: PlanInput): readonly Action[] {
 type Remainder = { shelves: readonly Shelf[]; spareLeft: number; readonly families: readonly Family[] };
 
 /**
- * Of each interface the units to give back. What goes is chosen first, and then waited for until all of it has been idle long enough, so that it goes
- * in one call and from where it should, though not for ever.
+ * Of each interface the units to give back, in one call each. What goes is chosen first, and then waited for until it has been idle long enough, though
+ * not for ever; what comes after it waits too, so that the last interface becomes empty and not the first.
  */
 function idleUnits(input: PlanInput, left: Remainder, deleted: ReadonlySet<Shelf>): Chosen[] {
   const patienceMs = input.settings.releaseAfterMs * (left.spareLeft >= FEW ? 1 : FEW_PATIENCE);
-  const chosen = choose(input, left, deleted);
-  const isRipe = ({ idleMs }: UnitFact) => idleMs >= patienceMs;
-  const all = chosen.flatMap(({ facts }) => facts);
-  const isOverdue = all.some(({ idleMs }) => idleMs >= 2 * patienceMs);
-  if (!all.every(isRipe) && !isOverdue) return [];
-  const ripe = chosen.map((one) => ({ ...one, facts: one.facts.filter(isRipe) }));
-  return ripe.filter(({ facts }) => facts.length > 0);
+  const ripe: Chosen[] = [];
+  for (const { interfaceId, facts } of choose(input, left, deleted)) {
+    const some = facts.filter(({ idleMs }) => idleMs >= patienceMs);
+    const isOverdue = facts.some(({ idleMs }) => idleMs >= 2 * patienceMs);
+    if (some.length === facts.length || isOverdue) ripe.push({ interfaceId, facts: some });
+    if (some.length < facts.length) break;
+  }
+  return ripe;
 }
 
 type Chosen = { readonly interfaceId: InterfaceId; readonly facts: readonly UnitFact[] };
