@@ -1,0 +1,130 @@
+/** What people read. */
+import type { Comparison, Ratios, Runs } from "./comparison.ts";
+import { BASELINE_NAMES, type BaselineName } from "./strategies.ts";
+import type { Figures } from "./tally.ts";
+
+/** What we aim at in mass-scale-out and deployment-roll: ours divided by theirs, at most. */
+export const TARGETS: Readonly<Record<BaselineName, Readonly<Record<keyof Ratios, number>>>> = {
+  "warm-eni": { wait: 0.2, calls: 0.5, waste: 0.3 },
+  "warm-ip": { wait: 0.2, calls: 0.5, waste: 1.1 },
+};
+
+const MEASURES: readonly {
+  readonly key: keyof Ratios;
+  readonly figure: keyof Figures;
+  readonly name: string;
+}[] = [
+  { key: "wait", figure: "waitP99Ms", name: "wait p99" },
+  { key: "calls", figure: "callsPerPod", name: "calls" },
+  { key: "waste", figure: "wastePerNode", name: "waste" },
+];
+
+/** Nothing of theirs to divide by counts as met when ours is nothing too. */
+export function meets(comparison: Comparison, baseline: BaselineName, key: keyof Ratios): boolean {
+  const figure = MEASURES.find((measure) => measure.key === key)?.figure ?? "waitP99Ms";
+  return comparison.ours[figure] <= TARGETS[baseline][key] * comparison.baselines[baseline][figure];
+}
+
+/** Where ours is worse than theirs, as sentences. */
+export function losses(comparison: Comparison): string[] {
+  return BASELINE_NAMES.flatMap((name) =>
+    MEASURES.filter(({ figure }) => comparison.ours[figure] > comparison.baselines[name][figure]).map(
+      ({ name: what, figure }) =>
+        `${what}: ${comparison.ours[figure]} against ${comparison.baselines[name][figure]} of ${name}`,
+    ),
+  );
+}
+
+export function comparisonText(comparison: Comparison, runs: Runs): string {
+  const rows = [
+    ["", "wait p50", "wait p99", "calls/pod", "waste/node", "throttled", "pods", "node Ready p99"],
+    ...(["ours", ...BASELINE_NAMES] as const).map((name) => [name, ...figureCells(runs, name)]),
+    ...BASELINE_NAMES.map((name) => ratioCells(comparison, name)),
+  ];
+  const title = `${comparison.scenario}, ${comparison.nodes} nodes, ${comparison.instanceType}`;
+  const lost = losses(comparison);
+  const end = lost.length === 0 ? "" : `We lose:\n${lost.map((line) => `  ${line}\n`).join("")}`;
+  return `${title}\n${table(rows)}${end}`;
+}
+
+export function sensitivityText(rows: readonly { name: string; comparison: Comparison }[]): string {
+  const head = [
+    "",
+    ...BASELINE_NAMES.flatMap((name) => MEASURES.map((one) => `${one.name} / ${name}`)),
+    "we lose",
+  ];
+  const lines = rows.map(({ name, comparison }) => [
+    name,
+    ...BASELINE_NAMES.flatMap((baseline) =>
+      MEASURES.map(({ key }) => ratioText(comparison.ratios[baseline][key])),
+    ),
+    losingMeasures(comparison),
+  ]);
+  return table([head, ...lines]);
+}
+
+/** The same as a table of Markdown. */
+export function sensitivityMarkdown(rows: readonly { name: string; comparison: Comparison }[]): string {
+  const head = [
+    "assumption",
+    ...BASELINE_NAMES.flatMap((name) => MEASURES.map((one) => `${one.name} / ${name}`)),
+    "we lose",
+  ];
+  const lines = rows.map(({ name, comparison }) => [
+    name,
+    ...BASELINE_NAMES.flatMap((baseline) =>
+      MEASURES.map(({ key }) => ratioText(comparison.ratios[baseline][key])),
+    ),
+    losingMeasures(comparison),
+  ]);
+  return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |\n`).join("");
+}
+
+function losingMeasures(comparison: Comparison): string {
+  const lost = BASELINE_NAMES.flatMap((name) =>
+    MEASURES.filter(({ figure }) => comparison.ours[figure] > comparison.baselines[name][figure]).map(
+      (one) => `${one.name} to ${name}`,
+    ),
+  );
+  return lost.length === 0 ? "nowhere" : lost.join(", ");
+}
+
+function figureCells(runs: Runs, name: keyof Runs): string[] {
+  const { figures, pods, readyP99Ms } = runs[name];
+  return [
+    seconds(figures.waitP50Ms),
+    seconds(figures.waitP99Ms),
+    figures.callsPerPod.toFixed(2),
+    figures.wastePerNode.toFixed(2),
+    String(figures.throttled),
+    String(pods),
+    readyP99Ms === 0 ? "" : seconds(readyP99Ms),
+  ];
+}
+
+/** A star marks what the target asks for and is not met. */
+function ratioCells(comparison: Comparison, name: BaselineName): string[] {
+  const { wait, calls, waste } = comparison.ratios[name];
+  const cell = (key: keyof Ratios, value: number | null) =>
+    `${ratioText(value)}${meets(comparison, name, key) ? "" : "*"}`;
+  return [`ours / ${name}`, "", cell("wait", wait), cell("calls", calls), cell("waste", waste)];
+}
+
+function ratioText(value: number | null): string {
+  return value === null ? "theirs is 0" : value.toFixed(2);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 100_000 ? 2 : 0)} s`;
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join("  ");
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
+}
