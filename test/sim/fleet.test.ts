@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { type Comparison, compare, type Runs } from "./comparison.ts";
 import { instanceType } from "./instance-types.ts";
 import { mostAtOnce } from "./planned-pods.ts";
-import { losses, meets } from "./report.ts";
+import { meets } from "./report.ts";
 import { ASSUMED, buildWorld, SCENARIOS, type ScenarioName } from "./scenarios.ts";
 import { variations } from "./sensitivity.ts";
 import { BASELINE_NAMES } from "./strategies.ts";
@@ -62,6 +62,18 @@ describe("a world", () => {
   });
 });
 
+/** docs/simulator.md says why. One that is met has to go from here. */
+const NOT_MET: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  "mass-scale-out": {
+    "m5.large": ["calls warm-eni", "waste warm-eni", "calls warm-ip", "waste warm-ip"],
+    "m5.4xlarge": ["wait warm-eni", "calls warm-eni", "calls warm-ip", "waste warm-ip"],
+  },
+  "deployment-roll": {
+    "m5.large": ["wait warm-eni", "calls warm-eni", "waste warm-eni", "calls warm-ip", "waste warm-ip"],
+    "m5.4xlarge": ["wait warm-eni", "calls warm-eni", "calls warm-ip", "waste warm-ip"],
+  },
+};
+
 describe.each(["mass-scale-out", "deployment-roll"] as const)("%s", (scenario) => {
   describe.each(["m5.large", "m5.4xlarge"])("on %s", (typeName) => {
     let comparison: Comparison;
@@ -79,13 +91,14 @@ describe.each(["mass-scale-out", "deployment-roll"] as const)("%s", (scenario) =
       expect(names(comparison.ratios["warm-eni"])).toEqual(["wait", "calls", "waste"]);
     });
 
-    it.each(BASELINE_NAMES)(
-      "lets pods wait a fifth as long as %s, where that lets them wait at all",
-      (name) => {
-        if (comparison.baselines[name].waitP99Ms > 0) expect(meets(comparison, name, "wait")).toBe(true);
-        else expect(losses(comparison).join()).toContain(`of ${name}`);
-      },
-    );
+    it.each(
+      BASELINE_NAMES.flatMap((baseline) =>
+        (["wait", "calls", "waste"] as const).map((key) => ({ baseline, key })),
+      ),
+    )("meets its target, or is known not to: $key against $baseline", ({ baseline, key }) => {
+      const isKnown = NOT_MET[scenario]?.[typeName]?.includes(`${key} ${baseline}`) ?? false;
+      expect(meets(comparison, baseline, key)).toBe(!isKnown);
+    });
 
     it("counts every call by its action", () => {
       for (const { figures, byAction, pods } of Object.values(runs)) {
