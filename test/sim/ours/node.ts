@@ -159,6 +159,7 @@ class OurNode implements NodeAgent {
           },
           clock.now(),
         ),
+      knowsPods: () => true,
       maxPods: () => maxPods,
       settings: () => this.settings,
       families: [4],
