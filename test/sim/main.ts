@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { compare, type Runs } from "./comparison.ts";
+import { writeDocs } from "./docs.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { plots } from "./plots.ts";
 import { comparisonText, sensitivityText } from "./report.ts";
@@ -11,6 +12,10 @@ import { vary } from "./sensitivity.ts";
 const PROGRESS_EVERY_MS = 2_000;
 
 async function main(options: Options): Promise<void> {
+  if (options.docs) {
+    await writeDocs({ ...options, progress: progressBar() });
+    return;
+  }
   if (options.sensitivity) {
     process.stdout.write(sensitivityText(await vary({ ...options, progress: progressBar() })));
     return;

@@ -10,11 +10,13 @@ export type Options = {
   readonly json: boolean;
   /** Each assumption halved and doubled, in place of one comparison. */
   readonly sensitivity: boolean;
+  /** Writes the results in docs/simulator.md, in place of one comparison. */
+  readonly docs: boolean;
   /** A folder to write plots to. */
   readonly plots: string | undefined;
 };
 
-export const USAGE = `npm run sim -- [--scenario S] [--nodes N] [--instance-type T] [--seed N] [--json] [--sensitivity] [--plots DIR]
+export const USAGE = `npm run sim -- [--scenario S] [--nodes N] [--instance-type T] [--seed N] [--json] [--sensitivity] [--plots DIR] [--docs]
   scenarios: ${SCENARIOS.join(", ")}
   instance types: ${Object.keys(INSTANCE_TYPES).join(", ")}
 `;
@@ -32,6 +34,7 @@ export function parseOptions(args: readonly string[]): Options {
       seed: { type: "string", default: "1" },
       json: { type: "boolean", default: false },
       sensitivity: { type: "boolean", default: false },
+      docs: { type: "boolean", default: false },
       plots: { type: "string" },
     },
   });
@@ -45,6 +48,7 @@ export function parseOptions(args: readonly string[]): Options {
     seed: wholeNumber("--seed", values.seed, 0, 2 ** 31),
     json: values.json,
     sensitivity: values.sensitivity,
+    docs: values.docs,
     plots: values.plots,
   };
 }

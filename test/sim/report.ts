@@ -47,37 +47,58 @@ export function comparisonText(comparison: Comparison, runs: Runs): string {
   return `${title}\n${table(rows)}${end}`;
 }
 
-export function sensitivityText(rows: readonly { name: string; comparison: Comparison }[]): string {
-  const head = [
-    "",
-    ...BASELINE_NAMES.flatMap((name) => MEASURES.map((one) => `${one.name} / ${name}`)),
-    "we lose",
-  ];
-  const lines = rows.map(({ name, comparison }) => [
-    name,
-    ...BASELINE_NAMES.flatMap((baseline) =>
-      MEASURES.map(({ key }) => ratioText(comparison.ratios[baseline][key])),
-    ),
-    losingMeasures(comparison),
-  ]);
-  return table([head, ...lines]);
+type Varied = { readonly name: string; readonly comparison: Comparison };
+
+export function sensitivityText(rows: readonly Varied[]): string {
+  return table(sensitivityRows(rows));
 }
 
-/** The same as a table of Markdown. */
-export function sensitivityMarkdown(rows: readonly { name: string; comparison: Comparison }[]): string {
-  const head = [
-    "assumption",
-    ...BASELINE_NAMES.flatMap((name) => MEASURES.map((one) => `${one.name} / ${name}`)),
-    "we lose",
+/** With a head. */
+export function sensitivityRows(rows: readonly Varied[]): string[][] {
+  const columns = BASELINE_NAMES.flatMap((baseline) => MEASURES.map((measure) => ({ baseline, measure })));
+  return [
+    ["", ...columns.map(({ baseline, measure }) => `${measure.name} / ${baseline}`), "we lose"],
+    ...rows.map(({ name, comparison }) => [
+      name,
+      ...columns.map(({ baseline, measure }) => ratioText(comparison.ratios[baseline][measure.key])),
+      losingMeasures(comparison),
+    ]),
   ];
-  const lines = rows.map(({ name, comparison }) => [
-    name,
-    ...BASELINE_NAMES.flatMap((baseline) =>
-      MEASURES.map(({ key }) => ratioText(comparison.ratios[baseline][key])),
-    ),
-    losingMeasures(comparison),
-  ]);
-  return [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |\n`).join("");
+}
+
+export const RESULTS_HEAD: readonly string[] = [
+  "scenario",
+  "instance",
+  "strategy",
+  "wait p50",
+  "wait p99",
+  "calls per pod",
+  "waste per node",
+  "throttled",
+  "ours / theirs: wait",
+  "calls",
+  "waste",
+];
+
+/** A row for each strategy, under RESULTS_HEAD. */
+export function resultRows(comparison: Comparison): string[][] {
+  const { scenario, instanceType, ours, baselines } = comparison;
+  const cells = (figures: Figures) => [
+    seconds(figures.waitP50Ms),
+    seconds(figures.waitP99Ms),
+    figures.callsPerPod.toFixed(2),
+    figures.wastePerNode.toFixed(1),
+    String(figures.throttled),
+  ];
+  return [
+    [scenario, instanceType, "ours", ...cells(ours), "", "", ""],
+    ...BASELINE_NAMES.map((name) => ["", "", name, ...cells(baselines[name]), ...starred(comparison, name)]),
+  ];
+}
+
+export function markdownTable(rows: readonly (readonly string[])[]): string {
+  const [head = [], ...rest] = rows;
+  return [head, head.map(() => "---"), ...rest].map((cells) => `| ${cells.join(" | ")} |\n`).join("");
 }
 
 function losingMeasures(comparison: Comparison): string {
@@ -102,12 +123,15 @@ function figureCells(runs: Runs, name: keyof Runs): string[] {
   ];
 }
 
-/** A star marks what the target asks for and is not met. */
 function ratioCells(comparison: Comparison, name: BaselineName): string[] {
-  const { wait, calls, waste } = comparison.ratios[name];
-  const cell = (key: keyof Ratios, value: number | null) =>
-    `${ratioText(value)}${meets(comparison, name, key) ? "" : "*"}`;
-  return [`ours / ${name}`, "", cell("wait", wait), cell("calls", calls), cell("waste", waste)];
+  return [`ours / ${name}`, "", ...starred(comparison, name)];
+}
+
+/** A star marks what the target asks for and is not met. */
+function starred(comparison: Comparison, name: BaselineName): string[] {
+  return MEASURES.map(
+    ({ key }) => `${ratioText(comparison.ratios[name][key])}${meets(comparison, name, key) ? "" : "*"}`,
+  );
 }
 
 function ratioText(value: number | null): string {
