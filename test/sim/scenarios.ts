@@ -86,7 +86,7 @@ function massScaleOut(options: WorldOptions): World {
     return (launched + random.spread(BOOT)) / options.assumed.arrival;
   });
   const endMs = Math.max(...nodes) + 10 * MINUTE;
-  const pods = new Planner(options, endMs).perNode(nodes, { least: 14, most: 26, lifeMs: 60 * MINUTE });
+  const pods = new Planner(options, endMs).perNode(nodes, { ...PODS, lifeMs: 60 * MINUTE });
   return { nodes, pods, measureFromMs: 0, endMs };
 }
 
@@ -95,7 +95,7 @@ function deploymentRoll(options: WorldOptions): World {
   const endMs = REST_MS + 10 * MINUTE;
   const nodes = restingNodes(options);
   const waves = wavesFrom(REST_MS + MINUTE, options);
-  const pods = new Planner(options, endMs).roll(nodes, { ...RESTING, lifeMs: 60 * MINUTE }, waves);
+  const pods = new Planner(options, endMs).roll(nodes, { ...PODS, lifeMs: 60 * MINUTE }, waves);
   return { nodes, pods, measureFromMs: REST_MS, endMs };
 }
 
@@ -103,7 +103,7 @@ function deploymentRoll(options: WorldOptions): World {
 function restartStorm(options: WorldOptions): World {
   const endMs = REST_MS + 10 * MINUTE;
   const nodes = restingNodes(options);
-  const pods = new Planner(options, endMs).perNode(nodes, { ...RESTING, lifeMs: 10 * MINUTE });
+  const pods = new Planner(options, endMs).perNode(nodes, { ...PODS, lifeMs: 10 * MINUTE });
   return { nodes, pods, measureFromMs: REST_MS, endMs, restartAtMs: REST_MS + MINUTE };
 }
 
@@ -113,7 +113,7 @@ function subnetNearlyFull(options: WorldOptions): World {
   const startMs = (3 * MINUTE) / options.assumed.arrival;
   const nodes = Array.from({ length: options.nodes }, () => random.between(0, startMs));
   const endMs = 15 * MINUTE;
-  const pods = new Planner(options, endMs).perNode(nodes, { least: 14, most: 26, lifeMs: 30 * MINUTE });
+  const pods = new Planner(options, endMs).perNode(nodes, { ...PODS, lifeMs: 30 * MINUTE });
   return { nodes, pods, measureFromMs: 0, endMs, subnetSlack: 0.2 };
 }
 
@@ -125,15 +125,15 @@ function throttledHour(options: WorldOptions): World {
   const waves = wavesFrom(REST_MS + 10 * MINUTE, options);
   return {
     nodes,
-    pods: new Planner(options, endMs).roll(nodes, { ...RESTING, lifeMs: 30 * MINUTE }, waves),
+    pods: new Planner(options, endMs).roll(nodes, { ...PODS, lifeMs: 30 * MINUTE }, waves),
     measureFromMs: REST_MS,
     endMs,
     throttled: { fromMs: REST_MS, untilMs, share: 0.05 },
   };
 }
 
-/** A fleet that has been there for a while has room for a surge. */
-const RESTING = { least: 15, most: 21 } as const;
+/** Pods of one node: twenty on average. */
+const PODS = { least: 14, most: 26 } as const;
 
 function restingNodes({ nodes, seed }: WorldOptions): number[] {
   const random = new Random(seed, "nodes");

@@ -21,7 +21,7 @@ import { type Account, type Action, Ec2Error, type Ec2ErrorCode, type RetryPolic
 import type { Ec2, SimInstance, SimInterface } from "../ec2.ts";
 import type { SimSubnet } from "../subnet.ts";
 import type { VirtualClock } from "../virtual-clock.ts";
-import { CALL_COSTS, REFRESH_AFTER_MS } from "./call-costs.ts";
+import { CALL_COSTS, type CallCost, REFRESH_AFTER_MS, requestsOf } from "./call-costs.ts";
 
 /** providers/aws/client.ts: three attempts, 200 ms at first, for what may be done twice; one for what may not. */
 const SAFE: RetryPolicy = { attempts: 3, pauseMs: 200 };
@@ -91,7 +91,7 @@ export class OurNetwork implements CloudNetwork {
   async describe(): Promise<CloudView> {
     const { clock, instance } = this.options;
     const isDue = clock.now() - this.subnetsReadAt > REFRESH_AFTER_MS;
-    await this.pay(isDue ? CALL_COSTS.describeRefresh : CALL_COSTS.describe, SAFE);
+    await this.pay(requestsOf(isDue ? CALL_COSTS.describeRefresh : CALL_COSTS.describe));
     if (isDue) this.subnetsReadAt = clock.now();
     return { interfaces: [...instance.interfaces].map((one) => this.view(one)), networkCidrs: [NETWORK] };
   }
@@ -110,45 +110,42 @@ export class OurNetwork implements CloudNetwork {
 
   async createInterface(request: CreateInterface): Promise<CloudInterface> {
     const { ec2, instance, account, clock, deviceShows } = this.options;
-    if (!this.hasCreated) await this.pay(CALL_COSTS.beforeFirstCreate, SAFE);
+    if (!this.hasCreated) await this.pay(requestsOf(CALL_COSTS.createFirst, CALL_COSTS.create));
     this.hasCreated = true;
-    const [create, attach, modify] = CALL_COSTS.create;
-    const one = await this.request(create, SAFE, () =>
+    const one = await this.request("CreateNetworkInterface", SAFE, () =>
       ec2.create(instance, unitCount(request.units), request.token),
     );
     if (one.deviceIndex === undefined) {
-      await this.request(attach, ONCE, () => ec2.attach(one));
+      await this.request("AttachNetworkInterface", ONCE, () => ec2.attach(one));
       clock.after(account.deviceDelayMs(), () => {
         this.shown.add(one);
         deviceShows(one);
       });
     }
-    await this.pay([modify], SAFE);
+    await this.pay(requestsOf(CALL_COSTS.create, cost("CreateNetworkInterface", "AttachNetworkInterface")));
     return this.view(one);
   }
 
   async deleteInterface(id: InterfaceId): Promise<void> {
     const { ec2 } = this.options;
     const one = this.find(id);
-    const [look, detach, lookAgain, remove] = CALL_COSTS.delete;
-    await this.pay([look], SAFE);
-    await this.request(detach, SAFE, () => ec2.detach(one));
+    await this.pay(requestsOf(CALL_COSTS.delete, cost("DetachNetworkInterface", "DeleteNetworkInterface")));
+    await this.request("DetachNetworkInterface", SAFE, () => ec2.detach(one));
     this.shown.delete(one);
-    await this.pay([lookAgain], SAFE);
-    await this.request(remove, SAFE, () => ec2.delete(one));
+    await this.request("DeleteNetworkInterface", SAFE, () => ec2.delete(one));
   }
 
   async assignUnits(id: InterfaceId, request: UnitRequest): Promise<readonly Cidr[]> {
     const one = this.find(id);
-    if (one.isPrimary && !this.hasWrittenToPrimary) {
-      await this.pay(CALL_COSTS.beforeFirstAssign, SAFE);
-      this.hasWrittenToPrimary = true;
-    }
-    const [assign, look] = CALL_COSTS.assign;
-    const given = await this.request(assign, ONCE, () => this.options.ec2.assign(one, unitCount([request])));
-    await this.pay([look], SAFE);
+    if (one.isPrimary && !this.hasWrittenToPrimary)
+      await this.pay(requestsOf(CALL_COSTS.assignFirst, CALL_COSTS.assign));
+    this.hasWrittenToPrimary ||= one.isPrimary;
+    const given = await this.request("AssignPrivateIpAddresses", ONCE, () =>
+      this.options.ec2.assign(one, unitCount([request])),
+    );
+    await this.pay(requestsOf(CALL_COSTS.assign, cost("AssignPrivateIpAddresses")));
     return [
-      ...given.singles.map((address) => cidr(address, 32)),
+      ...given.singles.map((single) => cidr(single, 32)),
       ...given.blocks.map((first) => cidr(first, 28)),
     ];
   }
@@ -157,13 +154,14 @@ export class OurNetwork implements CloudNetwork {
     const one = this.find(id);
     const firsts = (length: number) =>
       units.filter(({ prefixLength }) => prefixLength === length).map(({ first }) => Number(first.value));
-    await this.request(CALL_COSTS.release[0], SAFE, () =>
+    await this.pay(requestsOf(CALL_COSTS.release, cost("UnassignPrivateIpAddresses")));
+    await this.request("UnassignPrivateIpAddresses", SAFE, () =>
       this.options.ec2.unassign(one, firsts(32), firsts(28)),
     );
   }
 
   async removeLeaks(): Promise<readonly InterfaceId[]> {
-    await this.pay(CALL_COSTS.sweep, SAFE);
+    await this.pay(requestsOf(CALL_COSTS.sweep));
     return [];
   }
 
@@ -173,8 +171,8 @@ export class OurNetwork implements CloudNetwork {
     return one;
   }
 
-  private async pay(actions: readonly Action[], retries: RetryPolicy): Promise<void> {
-    for (const action of actions) await this.request(action, retries, () => undefined);
+  private async pay(actions: readonly Action[]): Promise<void> {
+    for (const action of actions) await this.request(action, SAFE, () => undefined);
   }
 
   private async request<T>(action: Action, retries: RetryPolicy, act: () => T): Promise<T> {
@@ -232,4 +230,9 @@ function unitCount(units: readonly UnitRequest[]): { readonly singles: number; r
   const count = (length: number) =>
     units.filter(({ prefixLength }) => prefixLength === length).reduce((sum, one) => sum + one.count, 0);
   return { singles: count(32), blocks: count(28) };
+}
+
+/** Of requests that are made one by one, where they act. */
+function cost(...actions: readonly Action[]): CallCost {
+  return { reads: {}, writes: Object.fromEntries(actions.map((action) => [action, 1])) };
 }
