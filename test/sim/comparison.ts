@@ -3,14 +3,14 @@ import type { InstanceType } from "./instance-types.ts";
 import { ours } from "./ours/node.ts";
 import { ASSUMED, type Assumptions, buildWorld, type ScenarioName } from "./scenarios.ts";
 import { BASELINE_NAMES, BASELINES, type BaselineName } from "./strategies.ts";
-import type { Figures } from "./tally.ts";
+import { FIGURE_STEP, type Figures } from "./tally.ts";
 
-/** Ours divided by theirs; below one is better. Null: theirs is nothing and ours is not, so there is no number for it. */
+/** Ours divided by theirs; below one is better. Where theirs is nothing, divided by the least that the figure can show: a large number, unless ours is nothing too. */
 export type Ratios = {
   /** Of the 99th percentile. */
-  readonly wait: number | null;
-  readonly calls: number | null;
-  readonly waste: number | null;
+  readonly wait: number;
+  readonly calls: number;
+  readonly waste: number;
 };
 
 /** The JSON output. */
@@ -70,15 +70,14 @@ function summary({ scenario, nodes, type }: CompareOptions, runs: Runs): Compari
 
 export function ratios(ours: Figures, theirs: Figures): Ratios {
   return {
-    wait: ratio(ours.waitP99Ms, theirs.waitP99Ms),
-    calls: ratio(ours.callsPerPod, theirs.callsPerPod),
-    waste: ratio(ours.wastePerNode, theirs.wastePerNode),
+    wait: ratio(ours.waitP99Ms, theirs.waitP99Ms, 1),
+    calls: ratio(ours.callsPerPod, theirs.callsPerPod, FIGURE_STEP),
+    waste: ratio(ours.wastePerNode, theirs.wastePerNode, FIGURE_STEP),
   };
 }
 
-function ratio(ours: number, theirs: number): number | null {
-  if (theirs === 0) return ours === 0 ? 1 : null;
-  return Math.round((ours / theirs) * 1000) / 1000;
+function ratio(ours: number, theirs: number, least: number): number {
+  return Math.round((ours / Math.max(theirs, least)) * 1000) / 1000;
 }
 
 function byBaseline<T>(of: (name: BaselineName) => T): Readonly<Record<BaselineName, T>> {

@@ -25,9 +25,9 @@ function comparison(ours: ReturnType<typeof figures>, eni: ReturnType<typeof fig
 }
 
 describe("ratios()", () => {
-  it("divides ours by theirs, and gives null where theirs is nothing and ours is not", () => {
+  it("divides ours by theirs, and by the least figure where theirs is nothing", () => {
     expect(ratios(figures(100, 1, 2), figures(1_000, 4, 2))).toEqual({ wait: 0.1, calls: 0.25, waste: 1 });
-    expect(ratios(figures(100, 0, 2), figures(0, 0, 2))).toEqual({ wait: null, calls: 1, waste: 1 });
+    expect(ratios(figures(100, 0, 2), figures(0, 0, 2))).toEqual({ wait: 100, calls: 0, waste: 1 });
   });
 });
 

@@ -9,11 +9,9 @@ export const TARGETS: Readonly<Record<BaselineName, Readonly<Record<keyof Ratios
   "warm-ip": { wait: 0.2, calls: 0.5, waste: 1.1 },
 };
 
-const MEASURES: readonly {
-  readonly key: keyof Ratios;
-  readonly figure: keyof Figures;
-  readonly name: string;
-}[] = [
+type Measure = { readonly key: keyof Ratios; readonly figure: keyof Figures; readonly name: string };
+
+const MEASURES: readonly Measure[] = [
   { key: "wait", figure: "waitP99Ms", name: "wait p99" },
   { key: "calls", figure: "callsPerPod", name: "calls" },
   { key: "waste", figure: "wastePerNode", name: "waste" },
@@ -60,7 +58,7 @@ export function sensitivityRows(rows: readonly Varied[]): string[][] {
     ["", ...columns.map(({ baseline, measure }) => `${measure.name} / ${baseline}`), "we lose"],
     ...rows.map(({ name, comparison }) => [
       name,
-      ...columns.map(({ baseline, measure }) => ratioText(comparison.ratios[baseline][measure.key])),
+      ...columns.map(({ baseline, measure }) => ratioText(comparison, baseline, measure)),
       losingMeasures(comparison),
     ]),
   ];
@@ -129,13 +127,15 @@ function ratioCells(comparison: Comparison, name: BaselineName): string[] {
 
 /** A star marks what the target asks for and is not met. */
 function starred(comparison: Comparison, name: BaselineName): string[] {
-  return MEASURES.map(
-    ({ key }) => `${ratioText(comparison.ratios[name][key])}${meets(comparison, name, key) ? "" : "*"}`,
-  );
+  return MEASURES.map((measure) => {
+    const star = meets(comparison, name, measure.key) ? "" : "*";
+    return `${ratioText(comparison, name, measure)}${star}`;
+  });
 }
 
-function ratioText(value: number | null): string {
-  return value === null ? "theirs is 0" : value.toFixed(2);
+function ratioText(comparison: Comparison, baseline: BaselineName, { key, figure }: Measure): string {
+  const nothing = comparison.baselines[baseline][figure] === 0 && comparison.ours[figure] > 0;
+  return nothing ? "theirs is 0" : comparison.ratios[baseline][key].toFixed(2);
 }
 
 function seconds(ms: number): string {

@@ -1,5 +1,8 @@
 import type { VirtualClock } from "./virtual-clock.ts";
 
+/** What is below this of a figure is not shown. */
+export const FIGURE_STEP = 0.001;
+
 /** What one strategy cost. The names are those of the JSON output. */
 export type Figures = {
   readonly waitP50Ms: number;
@@ -119,5 +122,5 @@ export function quantile(sorted: ArrayLike<number>, share: number): number {
 }
 
 function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
+  return Math.round(value / FIGURE_STEP) / (1 / FIGURE_STEP);
 }
