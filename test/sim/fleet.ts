@@ -43,6 +43,8 @@ export type RunResult = {
 /** A /16 for so many nodes: enough for the most wasteful. */
 const NODES_PER_SUBNET = 500;
 const SAMPLES = 120;
+/** Of the simulation. */
+const PROGRESS_EVERY_MS = 5_000;
 /** Of what is taken in a nearly full subnet, so much was there before our nodes. */
 const STRANGERS = 0.5;
 
@@ -134,12 +136,11 @@ class Fleet {
   private planSamples(): void {
     const { world, progress } = this.options;
     const everyMs = (world.endMs - world.measureFromMs) / SAMPLES;
-    for (let index = 0; index <= SAMPLES; index += 1) {
-      this.clock.at(world.measureFromMs + index * everyMs, () => {
-        this.tally.sample();
-        progress?.(this.clock.now(), world.endMs);
-      });
-    }
+    for (let index = 0; index <= SAMPLES; index += 1)
+      this.clock.at(world.measureFromMs + index * everyMs, () => this.tally.sample());
+    if (progress === undefined) return;
+    for (let atMs = 0; atMs < world.endMs; atMs += PROGRESS_EVERY_MS)
+      this.clock.at(atMs, () => progress(atMs, world.endMs));
   }
 
   private result(): RunResult {

@@ -38,8 +38,8 @@ export class Kubelet {
   plan(pods: readonly PlannedPod[]): void {
     const { clock } = this.options;
     for (const pod of pods) {
-      const life = new PodLife(pod, this.options);
       clock.at(pod.bindAt, () => {
+        const life = new PodLife(pod, this.options);
         life.expectAdd();
         if (this.isReady) life.bind();
         else this.early.push(life);
@@ -59,8 +59,9 @@ class PodLife {
   private readonly options: KubeletOptions;
   private readonly random: Random;
   private readonly sandboxMs: number;
-  private readonly ended = new AbortController();
-  private isBound = false;
+  /** From the binding on: there are many pods, and few at a time. */
+  private asking: AbortController | undefined;
+  private isOver = false;
   private address: number | undefined;
 
   constructor(pod: PlannedPod, options: KubeletOptions) {
@@ -73,7 +74,7 @@ class PodLife {
   expectAdd(): void {
     const { clock, tally } = this.options;
     clock.after(this.sandboxMs, () => {
-      if (!this.ended.signal.aborted) tally.podAsks(this.pod.id);
+      if (!this.isOver) tally.podAsks(this.pod.id);
     });
     clock.at(this.pod.endAt, () => this.end());
   }
@@ -84,18 +85,20 @@ class PodLife {
 
   bind(): void {
     const { clock, agent } = this.options;
-    if (this.ended.signal.aborted) return;
-    this.isBound = true;
+    if (this.isOver) return;
+    const asking = new AbortController();
+    this.asking = asking;
     clock.after(this.random.spread(WATCH_MS), () => agent.podBound(this.pod));
     clock.after(this.sandboxMs, () => {
-      this.ask().catch((error: unknown) => clock.fail(error));
+      this.ask(asking.signal).catch((error: unknown) => clock.fail(error));
     });
   }
 
   private end(): void {
     const { agent, tally } = this.options;
-    this.ended.abort(new Error("the pod was deleted"));
-    if (this.isBound) agent.podGone(this.pod);
+    this.isOver = true;
+    this.asking?.abort(new Error("the pod was deleted"));
+    if (this.asking !== undefined) agent.podGone(this.pod);
     if (this.address === undefined) {
       tally.podServed(this.pod.id);
     } else {
@@ -104,9 +107,8 @@ class PodLife {
     }
   }
 
-  private async ask(): Promise<void> {
+  private async ask(signal: AbortSignal): Promise<void> {
     const { agent, clock } = this.options;
-    const { signal } = this.ended;
     while (!signal.aborted) {
       const address = await agent.add(this.pod, signal).catch(() => undefined);
       if (address !== undefined) return this.take(address);
@@ -117,7 +119,7 @@ class PodLife {
 
   private take(address: number): void {
     const { agent, tally, isRoutedHere } = this.options;
-    if (this.ended.signal.aborted) {
+    if (this.isOver) {
       agent.remove(this.pod);
       return;
     }

@@ -65,14 +65,14 @@ export class VpcCniNode implements NodeAgent {
     const { clock } = this.options;
     this.life += 1;
     const { life } = this;
-    for (let pauseMs: number = CRASH_LOOP_MS.first; ; pauseMs = Math.min(CRASH_LOOP_MS.max, pauseMs * 2)) {
+    for (let crashes = 1; ; crashes += 1) {
       await clock.sleep(PROCESS_START_MS);
       try {
         await this.initialise();
         break;
       } catch {
         // the process exits, and kubelet starts it again
-        await clock.sleep(pauseMs);
+        await clock.sleep(crashPauseMs(crashes));
       }
       if (this.isOver(life)) return;
     }
@@ -323,4 +323,9 @@ export class VpcCniNode implements NodeAgent {
       pauseMs = Math.min(60_000, pauseMs * 2);
     }
   }
+}
+
+/** CrashLoopBackOff: a container that has exited once is started again at once. */
+function crashPauseMs(crashes: number): number {
+  return crashes === 1 ? 0 : Math.min(CRASH_LOOP_MS.max, CRASH_LOOP_MS.first * 2 ** (crashes - 2));
 }
