@@ -7,6 +7,7 @@ import {
   type SubnetId,
 } from "../../../common/ids.ts";
 import { Cidr, IpAddress } from "../../../common/ip.ts";
+import { CALL_COSTS } from "../../../providers/aws/call-costs.ts";
 import { CloudError, type CloudErrorCode } from "../../../providers/errors.ts";
 import type {
   Capabilities,
@@ -21,11 +22,15 @@ import { type Account, type Action, Ec2Error, type Ec2ErrorCode, type RetryPolic
 import type { Ec2, SimInstance, SimInterface } from "../ec2.ts";
 import type { SimSubnet } from "../subnet.ts";
 import type { VirtualClock } from "../virtual-clock.ts";
-import { CALL_COSTS, type CallCost, REFRESH_AFTER_MS, requestsOf } from "./call-costs.ts";
+import { cost, requestsOf } from "./requests.ts";
 
 /** providers/aws/client.ts: three attempts, 200 ms at first, for what may be done twice; one for what may not. */
 const SAFE: RetryPolicy = { attempts: 3, pauseMs: 200 };
 const ONCE: RetryPolicy = { attempts: 1, pauseMs: 0 };
+/** How long what describe() reads of subnets and the network is taken for true (providers/aws/network-facts.ts). */
+const REFRESH_AFTER_MS = 600_000;
+/** Looks at what an assignment added, one more behind each; after the last the reply is believed (providers/aws/assign-units.ts). */
+const LOOK_PAUSES_MS = [200, 400, 800, 1_600];
 
 const CODES: Readonly<Record<Ec2ErrorCode, CloudErrorCode>> = {
   InsufficientCidrBlocks: "no-free-block",
@@ -91,7 +96,7 @@ export class OurNetwork implements CloudNetwork {
   async describe(): Promise<CloudView> {
     const { clock, instance } = this.options;
     const isDue = clock.now() - this.subnetsReadAt > REFRESH_AFTER_MS;
-    await this.pay(requestsOf(isDue ? CALL_COSTS.describeRefresh : CALL_COSTS.describe));
+    await this.pay(requestsOf(CALL_COSTS[isDue ? "describeRefresh" : "describe"]));
     if (isDue) this.subnetsReadAt = clock.now();
     return { interfaces: [...instance.interfaces].map((one) => this.view(one)), networkCidrs: [NETWORK] };
   }
@@ -123,6 +128,9 @@ export class OurNetwork implements CloudNetwork {
       });
     }
     await this.pay(requestsOf(CALL_COSTS.create, cost("CreateNetworkInterface", "AttachNetworkInterface")));
+    // the creating call takes units of one size
+    if (new Set(request.units.map(({ prefixLength }) => prefixLength)).size > 1)
+      await this.pay(requestsOf(CALL_COSTS.assign));
     return this.view(one);
   }
 
@@ -143,7 +151,7 @@ export class OurNetwork implements CloudNetwork {
     const given = await this.request("AssignPrivateIpAddresses", ONCE, () =>
       this.options.ec2.assign(one, unitCount([request])),
     );
-    await this.pay(requestsOf(CALL_COSTS.assign, cost("AssignPrivateIpAddresses")));
+    await this.lookAt(requestsOf(CALL_COSTS.assign, cost("AssignPrivateIpAddresses")));
     return [
       ...given.singles.map((single) => cidr(single, 32)),
       ...given.blocks.map((first) => cidr(first, 28)),
@@ -169,6 +177,17 @@ export class OurNetwork implements CloudNetwork {
     const one = [...this.options.instance.interfaces].find((candidate) => candidate.id === id);
     if (one === undefined) throw new CloudError("not-found", `there is no ${id}`, { operation: "find" });
     return one;
+  }
+
+  /** A look that is refused shows nothing, and the next one may. */
+  private async lookAt(actions: readonly Action[]): Promise<void> {
+    for (const pauseMs of [...LOOK_PAUSES_MS, 0]) {
+      try {
+        return await this.pay(actions);
+      } catch {
+        await this.options.clock.sleep(pauseMs);
+      }
+    }
   }
 
   private async pay(actions: readonly Action[]): Promise<void> {
@@ -230,9 +249,4 @@ function unitCount(units: readonly UnitRequest[]): { readonly singles: number; r
   const count = (length: number) =>
     units.filter(({ prefixLength }) => prefixLength === length).reduce((sum, one) => sum + one.count, 0);
   return { singles: count(32), blocks: count(28) };
-}
-
-/** Of requests that are made one by one, where they act. */
-function cost(...actions: readonly Action[]): CallCost {
-  return { reads: {}, writes: Object.fromEntries(actions.map((action) => [action, 1])) };
 }
