@@ -61,10 +61,13 @@ const BOOT = { median: 35 * SECOND, p99: 75 * SECOND } as const;
 const FIRST_POD_AFTER_MS = 4 * SECOND;
 const REST_MS = 10 * MINUTE;
 /** In a roll: pods of one wave come within this, and those that they replace stay so long at most. */
+const WAVES = 4;
 const WAVE_SPREAD_MS = 5 * SECOND;
 const OLD_POD_STAYS_MS = { least: 10 * SECOND, most: 15 * SECOND } as const;
 /** New pods are ready some 15 s after they were bound; then the next quarter comes. */
-const WAVE_EVERY_MS = 20 * SECOND;
+const READY_AFTER_MS = 15 * SECOND;
+/** A scheduler binds a hundred pods a second: what clusterloader2 (kubernetes/perf-tests) asks for by default. */
+const BINDING_MS = 10;
 
 export function buildWorld(name: ScenarioName, options: WorldOptions): World {
   return BUILDERS[name](options);
@@ -86,15 +89,15 @@ function massScaleOut(options: WorldOptions): World {
     return (launched + random.spread(BOOT)) / options.assumed.arrival;
   });
   const endMs = Math.max(...nodes) + 10 * MINUTE;
-  const pods = new Planner(options, endMs).perNode(nodes, { ...PODS, lifeMs: 60 * MINUTE });
+  const pods = new Planner(options, endMs).paced(nodes, { ...PODS, lifeMs: 60 * MINUTE });
   return { nodes, pods, measureFromMs: 0, endMs };
 }
 
 /** Every pod is replaced, in four waves of a quarter (maxSurge 25 %): new ones come first, wherever there is room; when they are ready, old ones go. */
 function deploymentRoll(options: WorldOptions): World {
-  const endMs = REST_MS + 10 * MINUTE;
   const nodes = restingNodes(options);
   const waves = wavesFrom(REST_MS + MINUTE, options);
+  const endMs = endOf(waves) + 8 * MINUTE;
   const pods = new Planner(options, endMs).roll(nodes, { ...PODS, lifeMs: 60 * MINUTE }, waves);
   return { nodes, pods, measureFromMs: REST_MS, endMs };
 }
@@ -113,7 +116,7 @@ function subnetNearlyFull(options: WorldOptions): World {
   const startMs = (3 * MINUTE) / options.assumed.arrival;
   const nodes = Array.from({ length: options.nodes }, () => random.between(0, startMs));
   const endMs = 15 * MINUTE;
-  const pods = new Planner(options, endMs).perNode(nodes, { ...PODS, lifeMs: 30 * MINUTE });
+  const pods = new Planner(options, endMs).paced(nodes, { ...PODS, lifeMs: 30 * MINUTE });
   return { nodes, pods, measureFromMs: 0, endMs, subnetSlack: 0.2 };
 }
 
@@ -140,11 +143,25 @@ function restingNodes({ nodes, seed }: WorldOptions): number[] {
   return Array.from({ length: nodes }, () => random.between(0, MINUTE));
 }
 
-function wavesFrom(fromMs: number, { assumed }: WorldOptions): Waves {
-  return { fromMs, count: 4, everyMs: WAVE_EVERY_MS / assumed.arrival };
+/** As fast as a scheduler binds, and the next quarter when this one is ready. */
+function wavesFrom(fromMs: number, { nodes, assumed }: WorldOptions): Waves {
+  const inWave = (nodes * (PODS.least + PODS.most)) / 2 / WAVES;
+  const spreadMs = Math.max(WAVE_SPREAD_MS, inWave * BINDING_MS) / assumed.arrival;
+  return { fromMs, count: WAVES, spreadMs, everyMs: spreadMs + READY_AFTER_MS / assumed.arrival };
 }
 
-type Waves = { readonly fromMs: number; readonly count: number; readonly everyMs: number };
+/** When the last of a roll is over. */
+function endOf({ fromMs, count, everyMs }: Waves): number {
+  return fromMs + count * everyMs;
+}
+
+type Waves = {
+  readonly fromMs: number;
+  readonly count: number;
+  readonly everyMs: number;
+  /** A wave's pods come within this. */
+  readonly spreadMs: number;
+};
 type Density = { readonly least: number; readonly most: number; readonly lifeMs: number };
 
 class Planner {
@@ -162,6 +179,21 @@ class Planner {
     return this.successions(nodes, density).map((ofNode) => ofNode.flat());
   }
 
+  /** As perNode(), with first pods bound no faster than a scheduler can. */
+  paced(nodes: readonly number[], density: Density): PlannedPod[][] {
+    const all = this.successions(nodes, density).flat();
+    const paced: PlannedPod[][] = nodes.map(() => []);
+    let freeAt = 0;
+    for (const succession of all.sort(([a], [b]) => (a?.bindAt ?? 0) - (b?.bindAt ?? 0))) {
+      const wantedAt = succession[0]?.bindAt ?? 0;
+      const delay = Math.max(0, freeAt - wantedAt);
+      freeAt = wantedAt + delay + BINDING_MS / this.options.assumed.arrival;
+      for (const pod of succession)
+        paced[pod.node]?.push({ ...pod, bindAt: pod.bindAt + delay, endAt: pod.endAt + delay });
+    }
+    return paced;
+  }
+
   /** As perNode(); then every pod that lives when its wave comes is replaced, and the new one lives to the end. */
   roll(nodes: readonly number[], density: Density, waves: Waves): PlannedPod[][] {
     const random = new Random(this.options.seed, "roll");
@@ -172,7 +204,7 @@ class Planner {
     for (let wave = 0; wave < waves.count; wave += 1) {
       room.beginWave(wave);
       for (const { succession } of turns.filter((turn) => turn.wave === wave)) {
-        const at = waves.fromMs + wave * waves.everyMs + random.between(0, WAVE_SPREAD_MS);
+        const at = waves.fromMs + wave * waves.everyMs + random.between(0, waves.spreadMs);
         const old = succession.find((pod) => isAlive(pod, at));
         for (const pod of succession) if (pod.endAt <= at) after[pod.node]?.push(pod);
         if (old === undefined) continue;
@@ -222,7 +254,7 @@ class Room {
   /** What earlier waves replaced has left by then, when they were long enough ago. */
   beginWave(wave: number): void {
     this.wave = wave;
-    const gone = wave - Math.ceil((WAVE_SPREAD_MS + OLD_POD_STAYS_MS.most) / this.waves.everyMs);
+    const gone = wave - Math.ceil((this.waves.spreadMs + OLD_POD_STAYS_MS.most) / this.waves.everyMs);
     for (const node of this.leaving[gone] ?? []) this.load[node] = (this.load[node] ?? 0) - 1;
   }
 
