@@ -36,6 +36,7 @@ export function plotSvg({ title, xLabel, yLabel, curves }: Plot): string {
   };
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     text(MARGIN.left, 22, title, 'font-size="15" font-weight="bold"'),
     ...y.ticks.map(
