@@ -23,6 +23,8 @@ import type { Uplink } from "./uplink.ts";
 
 /** Changes of one moment are planned together: until nothing has come for a step, but not longer than the limit. */
 const COALESCE_MS = { step: 50, max: 200 } as const;
+/** Of a node that has just begun, whose pods come by the dozen: one call for all of them, as the calls of many new nodes wait for each other. */
+const COALESCE_FRESH_MS = { step: 300, max: 1_500 } as const;
 /** While an interface is on its way: how often its link is looked for. */
 const ARRIVING_EVERY_MS = 250;
 /** And how often the cloud is asked what has become of it. */
@@ -189,7 +191,7 @@ export class Reconciler {
       pending: this.deps.pending(),
       ahead: this.ahead(),
       isAnnounced: this.deps.knowsPods(),
-      isFresh: clock.now() - this.bornAt < FRESH_MS,
+      isFresh: this.isFresh,
       maxPods: this.deps.maxPods(),
       settings: { ...settings, releaseAfterMs: settings.releaseAfterMs * this.patience },
       shelves: this.shelves(),
@@ -273,6 +275,10 @@ export class Reconciler {
     });
   }
 
+  private get isFresh(): boolean {
+    return this.deps.clock.now() - this.bornAt < FRESH_MS;
+  }
+
   /** Pods that come one by one bring a call each: the more calls have just followed each other, the more the next one asks for. */
   private ahead(): number {
     const now = this.deps.clock.now();
@@ -340,9 +346,10 @@ export class Reconciler {
   }
 
   private async coalesce(signal: AbortSignal): Promise<void> {
-    for (let waited = 0; waited < COALESCE_MS.max && !signal.aborted; waited += COALESCE_MS.step) {
+    const { step, max } = this.deps.knowsPods() && this.isFresh ? COALESCE_FRESH_MS : COALESCE_MS;
+    for (let waited = 0; waited < max && !signal.aborted; waited += step) {
       const before = this.kicks;
-      await this.sleep(COALESCE_MS.step, signal);
+      await this.sleep(step, signal);
       if (this.kicks === before) return;
     }
   }

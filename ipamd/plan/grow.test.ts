@@ -139,13 +139,15 @@ describe("address-unit", () => {
     expect(actionsOf({ nics, pending: 1 })).toEqual([create([four(32, 3)])]);
   });
 
-  it("auto begins with a block where an interface has room for fewer single addresses than a block has", () => {
-    expect(actionsOf({ pending: 1 })).toEqual([assign(1, four(32, 3))]);
-    expect(actionsOf({ pending: 4 })).toEqual([assign(1, four(28, 1))]);
-    expect(actionsOf({ pending: 20 })).toEqual([assign(1, four(28, 1), four(32, 6))]);
-    expect(actionsOf({ pending: 30 })).toEqual([assign(1, four(28, 2))]);
+  it("auto begins a node with a block where an interface has room for fewer single addresses than a block has", () => {
+    const isFresh = true;
+    expect(actionsOf({ isFresh, pending: 1 })).toEqual([assign(1, four(32, 3))]);
+    expect(actionsOf({ isFresh, pending: 4 })).toEqual([assign(1, four(28, 1))]);
+    expect(actionsOf({ isFresh, pending: 20 })).toEqual([assign(1, four(28, 1), four(32, 6))]);
+    expect(actionsOf({ isFresh, pending: 30 })).toEqual([assign(1, four(28, 2))]);
     const nics = [{ units: [block(1, 0, 16)] }];
-    expect(actionsOf({ nics, pending: 4 })).toEqual([assign(1, four(32, 6))]);
+    expect(actionsOf({ isFresh, nics, pending: 4 })).toEqual([assign(1, four(32, 6))]);
+    expect(actionsOf({ pending: 4 })).toEqual([assign(1, four(32, 6))]);
   });
 
   it("a cold m5.large has blocks for 100 pods by one call", () => {

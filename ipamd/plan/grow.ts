@@ -156,7 +156,7 @@ function choose(
         kinds: have.kinds,
         blockLength: blockLengthOf(input, family),
         waste: input.settings.spare,
-        isCramped: !have.hasBlock && isSmall(input),
+        isCramped: input.isFresh && !have.hasBlock && isSmall(input),
       }),
     );
   const reached = (choices: ReturnType<typeof choicesFor>) =>
