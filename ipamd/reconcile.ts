@@ -31,7 +31,7 @@ const ARRIVING_EVERY_MS = 250;
 const ARRIVING_DESCRIBE_EVERY_MS = 15_000;
 /** Growth within this time counts as one that goes on. */
 const AHEAD_MS = 60_000;
-const AHEAD_MAX = 8;
+const AHEAD_MAX = 16;
 /** A new node's first pods come within this time, or are not coming soon. */
 const FRESH_MS = 30_000;
 /** While something may have to be given back. */

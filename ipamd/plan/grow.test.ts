@@ -41,7 +41,7 @@ describe("a shortage", () => {
     const running = [assign(1, four(32, 5))];
     expect(actionsOf({ pending: 3, running })).toEqual([]);
     const nics = [{ units: singles(1, 2, 2) }, { units: [] }];
-    expect(actionsOf({ pending: 5, running, nics })).toEqual([assign(2, four(32, 2))]);
+    expect(actionsOf({ pending: 5, running, nics })).toEqual([assign(2, four(32, 3))]);
   });
 
   it("waits for an interface that is being written to, rather than for another one", () => {
@@ -54,15 +54,19 @@ describe("a shortage", () => {
     ]);
   });
 
-  it("is asked for with some more where calls follow each other, up to the pods that kubelet accepts", () => {
-    const cooling = [{ unit: "10.0.1.1/32", cooling: 1 }];
+  it("is asked for with some more where pods are there already, up to those that kubelet accepts", () => {
     const settings = { unit: "single" } as const;
-    const node = { settings, nics: [{ units: cooling }], pending: 1, ahead: 3 };
-    expect(actionsOf(node)).toEqual([assign(1, four(32, 6))]);
-    expect(actionsOf({ ...node, maxPods: 4 })).toEqual([assign(1, four(32, 4))]);
-    expect(actionsOf({ ...node, nics: [{ units: [...cooling, ...singles(2, 3)] }] })).toEqual([]);
-    // a node that fills up is told of all its pods
-    expect(actionsOf({ ...node, nics: [{ units: [] }] })).toEqual([assign(1, four(32, 3))]);
+    const node = { settings, nics: [{ units: singles(1, 4, 4) }], pending: 1 };
+    // half of the pods that are there
+    expect(actionsOf(node)).toEqual([assign(1, four(32, 5))]);
+    // no interface for what may come
+    expect(actionsOf({ ...node, ahead: 6 })).toEqual([assign(1, four(32, 5))]);
+    expect(actionsOf({ ...node, maxPods: 8 })).toEqual([assign(1, four(32, 4))]);
+    expect(actionsOf({ ...node, isFresh: true })).toEqual([assign(1, four(32, 3))]);
+    expect(actionsOf({ ...node, settings: { ...settings, warmIpTarget: 2 } })).toEqual([
+      assign(1, four(32, 3)),
+    ]);
+    expect(actionsOf({ ...node, pending: 0, nics: [{ units: singles(1, 6, 4) }] })).toEqual([]);
   });
 
   it("is none on a node that has just begun and has no pods yet", () => {
@@ -74,7 +78,7 @@ describe("a shortage", () => {
     const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 2), state: "attaching" as const }];
     const settings = { unit: "single" } as const;
     expect(actionsOf({ settings, pending: 7, nics })).toEqual([]);
-    expect(actionsOf({ settings, pending: 8, nics })).toEqual([create([four(32, 1)])]);
+    expect(actionsOf({ settings, pending: 8, nics })).toEqual([create([four(32, 6)])]);
   });
 
   it("counts an interface once that is being created and that the cloud lists already", () => {
@@ -114,7 +118,7 @@ describe("a shortage", () => {
     };
     const nics = [{ units: singles(1, 9, 9) }];
     expect(actionsOf({ settings: { unit: "single" }, capabilities, nics })).toEqual([
-      { ...create([four(32, 2)]), cardIndex: 1 },
+      { ...create([four(32, 7)]), cardIndex: 1 },
     ]);
   });
 });
@@ -136,7 +140,7 @@ describe("address-unit", () => {
 
   it("auto takes another interface rather than waste a block", () => {
     const nics = [{ units: [block(1, 0, 16), ...singles(1, 8, 8)] }];
-    expect(actionsOf({ nics, pending: 1 })).toEqual([create([four(32, 3)])]);
+    expect(actionsOf({ nics, pending: 1 })).toEqual([create([four(32, 9)])]);
   });
 
   it("auto begins a node with a block where an interface has room for fewer single addresses than a block has", () => {
@@ -228,13 +232,13 @@ describe("what stands in the way", () => {
   it("an interface whose link is lost is asked for nothing, and another one is added beside it", () => {
     const nics = [{ units: singles(1, 9, 9) }, { units: [] }];
     const lost = new Set(["eni-2" as InterfaceId]);
-    expect(actionsOf({ settings: { unit: "single" }, nics, lost })).toEqual([create([four(32, 2)])]);
+    expect(actionsOf({ settings: { unit: "single" }, nics, lost })).toEqual([create([four(32, 7)])]);
   });
 
   it("never touches a foreign interface", () => {
     const nics = [{ units: singles(1, 9, 9) }, { units: [], ownership: "foreign" as const }];
     const settings = { unit: "single" } as const;
-    expect(actionsOf({ settings, nics })).toEqual([create([four(32, 2)])]);
+    expect(actionsOf({ settings, nics })).toEqual([create([four(32, 7)])]);
     expect(planOf({ settings, nics: [...nics, ...nics.slice(1)] })).toMatchObject({
       actions: [],
       limit: expect.stringContaining("3 of 3 interfaces"),

@@ -4,9 +4,12 @@
  */
 import { blockLengthOf, blockSize, freePods, podsUsing } from "./capacity.ts";
 import type { Plan, PlanInput, PoolCount } from "./facts.ts";
-import { comingPods, grow } from "./grow.ts";
+import { comingPods, type Growth, grow } from "./grow.ts";
 import { shrink, unfinishedReleases } from "./shrink.ts";
-import { targetOf } from "./target.ts";
+import { hasTargets, targetOf } from "./target.ts";
+
+/** As many as a block has. */
+const AHEAD_MAX = 16;
 
 export function plan(input: PlanInput): Plan {
   const count = countOf(input);
@@ -17,7 +20,7 @@ export function plan(input: PlanInput): Plan {
   }
   const held = count.leased + count.cooling + count.free;
   const short = count.target - held - count.coming;
-  const growth = grow(input, short > 0 ? short + aheadOf(input, count) : 0);
+  const growth = growAhead(input, short, aheadOf(input, count));
   const isGrowing = growth.actions.length > 0 || count.coming > 0;
   const again = unfinishedReleases(input);
   const busy = new Set(again.map((action) => (action.kind === "create" ? undefined : action.interfaceId)));
@@ -29,10 +32,30 @@ export function plan(input: PlanInput): Plan {
   return { actions, count, ...(growth.limit !== undefined && { limit: growth.limit }) };
 }
 
-/** Only where pods are being replaced: a node that fills up is told of all of them. Not beyond the pods that kubelet accepts. */
-function aheadOf({ ahead, maxPods }: PlanInput, { target, cooling }: PoolCount): number {
-  if (cooling === 0) return 0;
-  return maxPods === undefined ? ahead : Math.max(0, Math.min(ahead, maxPods + cooling - target));
+/** No interface and no block is asked for only because of what may come. */
+function growAhead(input: PlanInput, short: number, ahead: number): Growth {
+  const base = grow(input, short);
+  const block = blockSize(blockLengthOf(input, 4) ?? 32);
+  const isOfBlocks = input.settings.unit === "block";
+  const some = isOfBlocks ? 0 : Math.min(ahead, Math.max(0, block - input.settings.spare - 1 - short));
+  if (some <= 0 || base.actions.length === 0) return base;
+  const created = base.actions.filter(({ kind }) => kind === "create").length;
+  const { actions } = grow(input, short + some);
+  const creations = actions.filter(({ kind }) => kind === "create").slice(0, created);
+  return { ...base, actions: [...actions.filter(({ kind }) => kind === "assign"), ...creations] };
+}
+
+/**
+ * Pods to ask for beyond those that are short. A node that is up and needs more is mostly one whose pods are being replaced, which takes room for some
+ * more of them at once; each call that brings only the next one is shared by the whole account. What is too much goes back in one call. A node that
+ * has just begun is told of all its pods, and targets that somebody has set are kept to the letter. Not beyond the pods that kubelet accepts.
+ */
+function aheadOf(input: PlanInput, { target, cooling, leased }: PoolCount): number {
+  if (input.isFresh || hasTargets(input.settings)) return 0;
+  const wanted = Math.min(AHEAD_MAX, Math.max(input.ahead, Math.ceil(leased / 2)));
+  return input.maxPods === undefined
+    ? wanted
+    : Math.max(0, Math.min(wanted, input.maxPods + cooling - target));
 }
 
 function countOf(input: PlanInput): PoolCount {

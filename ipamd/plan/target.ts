@@ -27,6 +27,20 @@ export function targetOf(need: Need, settings: PoolSettings, sizes: Sizes): Targ
   return { total, spare: total - used };
 }
 
+/** True when somebody has set one of the targets: they count instead of the spare. */
+export function hasTargets({
+  warmIpTarget,
+  minimumIpTarget,
+  warmPrefixTarget,
+  warmEniTarget,
+  unit,
+}: PoolSettings): boolean {
+  const counted = [warmIpTarget, minimumIpTarget, warmEniTarget];
+  return (
+    counted.some((target) => target !== undefined) || (unit === "block" && warmPrefixTarget !== undefined)
+  );
+}
+
 /** Free addresses beyond the used ones. */
 function warm({ cooling, isAnnounced }: Need, settings: PoolSettings, sizes: Sizes): number {
   const { warmIpTarget, minimumIpTarget, warmPrefixTarget, warmEniTarget, unit, spare } = settings;
