@@ -164,7 +164,7 @@ export class Daemon {
   }
 
   private sources() {
-    const { metrics } = this.deps;
+    const { metrics, settings, kube, clock } = this.deps;
     const { pool, problems } = this.parts;
     const held = metrics.gauge("causeway_pool_addresses", "Addresses held, by uplink, family and state.");
     return {
@@ -177,7 +177,7 @@ export class Daemon {
         }
         return metrics.text();
       },
-      pool: () => poolView(this.parts),
+      pool: () => poolView(this.parts, { settings, node: kube.node, clock }),
     };
   }
 

@@ -5,7 +5,6 @@
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "../common/clock.ts";
-import { describeError } from "../common/errors.ts";
 import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
 import type { Cidr, Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
@@ -18,6 +17,7 @@ import type { Action, Plan, Shelf } from "./plan/facts.ts";
 import { plan } from "./plan/plan.ts";
 import type { Pool } from "./pool.ts";
 import type { PoolHost } from "./pool-host.ts";
+import { limitOfFailure, limitOfPlan, type PoolLimit } from "./pool-limit.ts";
 import type { PoolSettings } from "./settings.ts";
 import type { Uplink } from "./uplink.ts";
 
@@ -57,6 +57,8 @@ export type ReconcilerDeps = {
   readonly planned: (plan: Plan) => void;
   /** Told what an action failed with. */
   readonly failed: (action: Action, error: unknown) => void;
+  /** Told each action that is done. */
+  readonly succeeded?: (action: Action) => void;
   readonly clock: Clock;
   readonly log: Logger;
   /** Uniform in [0, 1). */
@@ -73,7 +75,11 @@ export class Reconciler {
   private readonly patience: number;
   private view: CloudView | undefined;
   private lastPlan: Plan | undefined;
-  private failureText: string | undefined;
+  /** Of the last pass, when it failed. */
+  private failure: PoolLimit | undefined;
+  /** Of the last plan. */
+  private planLimit: PoolLimit | undefined;
+  private describedAt: number | undefined;
   private wake: (() => void) | undefined;
   private kicks = 0;
   private failures = 0;
@@ -125,18 +131,31 @@ export class Reconciler {
     return this.view;
   }
 
-  /** Why the pool cannot grow now, for people. */
-  limit(): string | undefined {
-    return this.failureText ?? this.lastPlan?.limit;
+  /** Why the pool cannot grow now. */
+  obstruction(): PoolLimit | undefined {
+    return this.failure ?? this.planLimit;
   }
 
-  /** What is held, wanted and done, for people. The plan is absent before the cloud's first answer. */
+  /** The same, for people. */
+  limit(): string | undefined {
+    return this.obstruction()?.message;
+  }
+
+  /** What is held, wanted and done. The plan and the cloud's last answer are absent before its first one. */
   report(): {
     readonly plan: Plan | undefined;
     readonly running: readonly Action[];
     readonly obstacles: readonly ObstacleView[];
+    readonly describedAgoMs: number | undefined;
   } {
-    return { plan: this.lastPlan, running: this.writes.running, obstacles: this.obstacles.list() };
+    const describedAgoMs =
+      this.describedAt === undefined ? undefined : Math.round(this.deps.clock.now() - this.describedAt);
+    return {
+      plan: this.lastPlan,
+      running: this.writes.running,
+      obstacles: this.obstacles.list(),
+      describedAgoMs,
+    };
   }
 
   /** Resolves after the first pass in which the cloud answered and the primary uplink was there. */
@@ -159,12 +178,12 @@ export class Reconciler {
     try {
       const pauseMs = await this.pass(signal);
       this.failures = 0;
-      this.failureText = undefined;
+      this.failure = undefined;
       passed(undefined);
       return pauseMs;
     } catch (error) {
       if (signal.aborted) return 0;
-      this.failureText = describeError(error);
+      this.failure = limitOfFailure(error);
       passed(error);
       log.warn({ err: error, failures: this.failures }, "pool not reconciled");
       this.watch.stale();
@@ -202,6 +221,7 @@ export class Reconciler {
       running: this.writes.running,
     });
     this.lastPlan = made;
+    this.planLimit = limitOfPlan(made, this.obstacles.list(), settings);
     this.deps.planned(made);
     if (made.actions.some(({ kind }) => kind === "assign" || kind === "create"))
       this.grewAt.push(clock.now());
@@ -218,6 +238,7 @@ export class Reconciler {
     this.watch.describing(clock.now());
     const view = await network.describe(signal);
     this.view = view;
+    this.describedAt = clock.now();
     await host.adopt(view, signal);
   }
 
@@ -292,6 +313,7 @@ export class Reconciler {
     this.writes.start(action, token, signal, (error) => {
       if (error === undefined) {
         this.obstacles.done(action);
+        this.deps.succeeded?.(action);
         this.watch.changed();
       } else if (!signal.aborted) {
         this.deps.failed(action, error);
