@@ -64,5 +64,7 @@ export function limitOfPlan(
 /** The first subnet that has said lately that it is full. */
 export function fullSubnet(obstacles: readonly ObstacleView[]): PoolLimit | undefined {
   const full = obstacles.find(({ what }) => what.startsWith("full-subnet "));
-  return full && { reason: "SubnetFull", message: full.why };
+  if (full === undefined) return undefined;
+  const [, id] = full.what.split(" ");
+  return { reason: "SubnetFull", message: `subnet ${id} has no free address (${full.why})` };
 }

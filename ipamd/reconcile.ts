@@ -19,6 +19,7 @@ import type { Pool } from "./pool.ts";
 import type { PoolHost } from "./pool-host.ts";
 import { limitOfFailure, limitOfPlan, type PoolLimit } from "./pool-limit.ts";
 import type { PoolSettings } from "./settings.ts";
+import { ToldOnce } from "./told-once.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Changes of one moment are planned together: until nothing has come for a step, but not longer than the limit. */
@@ -71,6 +72,7 @@ export class Reconciler {
   private readonly writes: CloudWrites;
   private readonly obstacles: ObstacleBook;
   private readonly idleness = new Idleness();
+  private readonly told: ToldOnce;
   /** Nodes that became idle together do not give back together. */
   private readonly patience: number;
   private view: CloudView | undefined;
@@ -93,6 +95,7 @@ export class Reconciler {
     this.deps = deps;
     this.bornAt = deps.clock.now();
     this.watch = new CloudWatch(deps.random);
+    this.told = new ToldOnce(deps.clock);
     this.obstacles = new ObstacleBook(deps.clock, deps.random);
     this.patience = 1 + deps.random() / 4;
     this.writes = new CloudWrites({
@@ -179,13 +182,15 @@ export class Reconciler {
       const pauseMs = await this.pass(signal);
       this.failures = 0;
       this.failure = undefined;
+      this.told.works("pass");
       passed(undefined);
       return pauseMs;
     } catch (error) {
       if (signal.aborted) return 0;
       this.failure = limitOfFailure(error);
       passed(error);
-      log.warn({ err: error, failures: this.failures }, "pool not reconciled");
+      const level = this.told.level("pass", error);
+      log[level]({ err: error, failures: this.failures }, "pool not reconciled");
       this.watch.stale();
       this.failures += 1;
       const backoffMs = RETRY_MS.first * 2 ** Math.min(this.failures - 1, 10);
@@ -313,11 +318,13 @@ export class Reconciler {
     this.writes.start(action, token, signal, (error) => {
       if (error === undefined) {
         this.obstacles.done(action);
+        this.told.works(action.kind);
         this.deps.succeeded?.(action);
         this.watch.changed();
       } else if (!signal.aborted) {
         this.deps.failed(action, error);
-        this.deps.log.warn({ err: error, action: action.kind }, "the cloud did not do what the pool needs");
+        const level = this.told.level(action.kind, error);
+        this.deps.log[level]({ err: error, action: action.kind }, "the cloud did not do what the pool needs");
         if (this.obstacles.note(action, error)) this.watch.stale();
       }
       this.kick();

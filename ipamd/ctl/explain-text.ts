@@ -101,7 +101,7 @@ function shortage({ limit, limitReason, obstacles }: PoolView): string[] {
     ({ what, why, forMs }) => `  ${what}, for ${duration(forMs)} at most${why === limit ? "" : `: ${why}`}`,
   );
   if (limit !== undefined)
-    return [`Nothing more can be had (${limitReason ?? "unknown"}): ${limit}.`, ...lines];
+    return [`Nothing more can be had (${limitReason ?? "unknown"}): ${withStop(limit)}`, ...lines];
   return lines.length === 0 ? [] : ["In the way, but not of what is wanted now:", ...lines];
 }
 
@@ -146,6 +146,11 @@ function problems({ problems: found }: PoolView): string[] {
     "Problems on this node:",
     ...found.map(({ severity, code, sentence }) => `  ${severity}: ${code}: ${sentence}`),
   ];
+}
+
+/** A cloud's own words may end with one. */
+function withStop(sentence: string): string {
+  return sentence.endsWith(".") ? sentence : `${sentence}.`;
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {
