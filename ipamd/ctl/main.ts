@@ -2,10 +2,14 @@
 /** `causewayctl`: what people run on a node. Each command loads its own code. */
 import { parseArgs } from "node:util";
 import { describeError } from "../../common/errors.ts";
-import { type Answer, EXIT } from "./answer.ts";
+import { type Answer, EXIT, WrongUse } from "./answer.ts";
 
 const USAGE = `causewayctl explain [--json]
     What the pool of this node holds, what it wants and why, who waits, and for what. Asks the daemon.
+
+causewayctl max-pods --instance-type T [--address-unit single|block] [--max-eni N] [--json]
+    How many pods instances of that type can have, by the cloud's limits, and what kubelet should be told. Asks the
+    cloud of types that are not in the built-in table.
 
 causewayctl host-network show [--json]
     What of Causeway is on this host, and why. Needs root.
@@ -14,7 +18,7 @@ causewayctl host-network remove [--force] [--json]
     Takes all of it away and leaves the host as it was. Refused while the daemon runs, and while pods have leases:
     --force takes those pods' network too. May be repeated. Needs root.
 
-Reads CAUSEWAY_INSPECT, CAUSEWAY_SOCKET and CAUSEWAY_CONFLIST_DIR as the daemon does.
+Reads the daemon's environment variables, such as CAUSEWAY_INSPECT and CAUSEWAY_SOCKET.
 Exit code: 0 done, 1 failed, 2 wrong use, 3 refused.
 `;
 
@@ -22,6 +26,9 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
   force: { type: "boolean", default: false },
+  "instance-type": { type: "string" },
+  "address-unit": { type: "string" },
+  "max-eni": { type: "string" },
 } as const;
 
 type Values = ReturnType<typeof parse>["values"];
@@ -33,6 +40,10 @@ type Command = {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   explain: { takes: [], run: async () => (await import("./explain.ts")).explain() },
+  "max-pods": {
+    takes: ["instance-type", "address-unit", "max-eni"],
+    run: async (values) => (await import("./max-pods.ts")).maxPods(values),
+  },
   "host-network show": { takes: [], run: async () => (await import("./host-network.ts")).show() },
   "host-network remove": {
     takes: ["force"],
@@ -81,5 +92,5 @@ try {
   process.exit(await main());
 } catch (error) {
   process.stderr.write(`causewayctl: ${describeError(error)}\n`);
-  process.exit(EXIT.failed);
+  process.exit(error instanceof WrongUse ? EXIT.wrongUse : EXIT.failed);
 }
