@@ -78,6 +78,9 @@ describe("a node whose subnet is full", () => {
     const lines = body.split("\n");
     expect(lines).toContain('causeway_address_wait_seconds_count{outcome="given-up"} 1');
     expect(lines).toContain('causeway_pool_demand{part="leased"} 9');
+    expect(
+      lines.some((line) => /^causeway_pool_actions_total\{kind="assign",outcome="ok"\} [1-9]/.test(line)),
+    ).toBe(true);
     expect(lines.some((line) => /^causeway_pool_obstacles\{kind="full-subnet"\} 1$/.test(line))).toBe(true);
     expect(
       lines.some((line) => /^causeway_pool_actions_total\{.*outcome="subnet-exhausted"\}/.test(line)),
