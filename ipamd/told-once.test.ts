@@ -12,6 +12,7 @@ it("ToldOnce: a failure is new once, with each other kind of error, after a succ
   expect(levels()).toEqual(["warn", "debug"]);
   expect(told.level("create", throttled)).toBe("warn");
   expect(told.level("assign", new Error("odd"))).toBe("warn");
+  expect(levels()).toEqual(["warn", "debug"]);
   told.works("assign");
   expect(levels()).toEqual(["warn", "debug"]);
   await clock.advance(3_600_000);

@@ -168,6 +168,7 @@ Settings that make the difference:
     const lines = explainPool({ ...QUIET, waitingPods });
     expect(lines).toContain("100 pods wait for an address:");
     expect(lines).toContain("  demo/19, for 60 s");
+    expect(lines.filter((line) => line.startsWith("  demo/"))).toHaveLength(20);
     expect(lines).toContain("  and 80 more");
   });
 
