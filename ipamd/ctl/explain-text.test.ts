@@ -66,6 +66,9 @@ Settings that make the difference:
       plan: { leased: 9, cooling: 1, pending: 2, free: 0, coming: 0, target: 15, spare: 3 },
       limit,
       limitReason: "InstanceFull",
+      obstacles: [
+        { what: "creation", code: "limit-reached", why: "the limit max-eni=1 is reached", forMs: 90_000 },
+      ],
       settings: {
         ...DEFAULTS,
         "warm-ip-target": { value: "3", from: "override gpu" },
@@ -80,6 +83,7 @@ Held: 10 on 1 interface: 9 leased, 1 cooling, 0 free.
   eth0 (eni-1): IPv4 1 leased, 0 cooling, 2 free
 Nothing is being asked of the cloud, whose last answer is 12 s old.
 Nothing more can be had (InstanceFull): ${limit}.
+  creation, for 90 s at most
 2 pods wait for an address, for the reason above:
   demo/web-1, for 12 s
   demo/web-2, for 5 min

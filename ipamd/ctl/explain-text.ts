@@ -98,7 +98,8 @@ function underWay({ running, plan, describedAgoMs }: PoolView): string[] {
 
 function shortage({ limit, limitReason, obstacles }: PoolView): string[] {
   const lines = obstacles.map(
-    ({ what, why, forMs }) => `  ${what}, for ${duration(forMs)} at most${why === limit ? "" : `: ${why}`}`,
+    ({ what, why, forMs }) =>
+      `  ${what}, for ${duration(forMs)} at most${limit?.includes(why) ? "" : `: ${why}`}`,
   );
   if (limit !== undefined)
     return [`Nothing more can be had (${limitReason ?? "unknown"}): ${withStop(limit)}`, ...lines];

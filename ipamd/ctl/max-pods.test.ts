@@ -29,6 +29,8 @@ describe("maxPodsOf()", () => {
     const cards = [0, 1].map((index) => ({ index, interfacesMax: 7 }));
     const two = { ...M5_LARGE, capabilities: { ...M5_LARGE.capabilities, cards } };
     expect(maxPodsOf(two, { units: ["single"] }).modes[0]?.pods).toBe(126);
+    const many = { ...M5_LARGE.capabilities, cards: [{ index: 0, interfacesMax: 60 }] };
+    expect(maxPodsOf({ ...M5_LARGE, capabilities: many }).interfaces).toBe(15);
   });
 
   it("has no mode of blocks where the type has none", () => {

@@ -1,5 +1,6 @@
 /** How many pods an instance type can have, by the cloud's limits of addresses, and what that means for kubelet. */
 import { systemClock } from "../../common/clock.ts";
+import { SLOT_MAX } from "../../common/constants.ts";
 import { buildLogger } from "../../common/log.ts";
 import { Metrics } from "../../common/metrics.ts";
 import type { InstanceTypeFacts } from "../../providers/provider.ts";
@@ -15,7 +16,7 @@ type Unit = (typeof UNITS)[number];
 
 export type MaxPods = {
   readonly instanceType: string;
-  /** Those that can carry pods, max-eni considered. */
+  /** Those that can carry pods: max-eni is considered, and that a node has 15 uplinks at most. */
   readonly interfaces: number;
   /** Of IPv4, for pods, on each; with blocks as many blocks. */
   readonly unitsPerInterface: number;
@@ -35,7 +36,7 @@ export function maxPodsOf(
   { units = UNITS, maxEni }: { readonly units?: readonly Unit[]; readonly maxEni?: number | undefined } = {},
 ): MaxPods {
   const possible = capabilities.cards.reduce((sum, { interfacesMax }) => sum + interfacesMax, 0);
-  const interfaces = Math.min(possible, maxEni ?? possible);
+  const interfaces = Math.min(possible, maxEni ?? possible, SLOT_MAX);
   const unitsPerInterface = capabilities.unitsPerInterface[4];
   const modes = units.flatMap((addressUnit) => {
     const each = sizeOf(addressUnit, capabilities.unitLengths[4]);
