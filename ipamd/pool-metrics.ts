@@ -1,7 +1,7 @@
 /** The pool in numbers: gauges are set when they are read, the others when something happens. docs/operations.md lists them. */
 import { DEFAULT_POOL } from "../common/ids.ts";
 import type { Family } from "../common/ip.ts";
-import type { Metrics } from "../common/metrics.ts";
+import type { Counter, Histogram, Metrics } from "../common/metrics.ts";
 import { CloudError } from "../providers/errors.ts";
 import type { LeaseBook } from "./lease-book.ts";
 import { addressesIn } from "./plan/capacity.ts";
@@ -21,28 +21,31 @@ const WAIT_BUCKETS = [0, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80];
 
 export class PoolMetrics {
   private readonly metrics: Metrics;
+  private readonly waits: Histogram;
+  private readonly actions: Counter;
 
   constructor(metrics: Metrics) {
     this.metrics = metrics;
+    this.waits = metrics.histogram(
+      "causeway_address_wait_seconds",
+      "How long ADDs waited for an address; 0 when one was free.",
+      WAIT_BUCKETS,
+    );
+    this.actions = metrics.counter(
+      "causeway_pool_actions_total",
+      "What was asked of the cloud for the pool, by outcome.",
+    );
   }
 
   /** An ADD has had its address after so long, 0 for at once, or has gone without. */
   waited(ms: number, isServed: boolean): void {
-    this.metrics
-      .histogram(
-        "causeway_address_wait_seconds",
-        "How long ADDs waited for an address; 0 when one was free.",
-        WAIT_BUCKETS,
-      )
-      .observe(ms / 1000, { outcome: isServed ? "served" : "given-up" });
+    this.waits.observe(ms / 1000, { outcome: isServed ? "served" : "given-up" });
   }
 
   /** What became of an action: no error is `ok`. */
   acted({ kind }: Action, error?: unknown): void {
     const outcome = error === undefined ? "ok" : error instanceof CloudError ? error.code : "failed";
-    this.metrics
-      .counter("causeway_pool_actions_total", "What was asked of the cloud for the pool, by outcome.")
-      .add({ kind, outcome });
+    this.actions.add({ kind, outcome });
   }
 
   /** Before they are read. */
