@@ -3,7 +3,6 @@
  * comes meanwhile is planned at once; whatever ends starts another pass. When the cloud does not answer, nothing is changed, and held addresses go on
  * being given.
  */
-import { createHash } from "node:crypto";
 import type { Clock } from "../common/clock.ts";
 import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
 import type { Cidr, Family } from "../common/ip.ts";
@@ -11,6 +10,7 @@ import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
 import { CloudWatch } from "./cloud-watch.ts";
 import { CloudWrites } from "./cloud-writes.ts";
+import { creationToken } from "./creation-token.ts";
 import { Idleness } from "./idleness.ts";
 import { ObstacleBook, type ObstacleView } from "./obstacles.ts";
 import type { Action, Plan, Shelf } from "./plan/facts.ts";
@@ -386,17 +386,6 @@ export class Reconciler {
   private async sleep(ms: number, signal: AbortSignal): Promise<void> {
     await this.deps.clock.sleep(ms, signal).catch(() => undefined);
   }
-}
-
-/**
- * The same until the interface it asked for is attached: after a crash in between the provider goes on with what the first try left
- * (detached, so that it does not count here), and makes no second one.
- */
-export function creationToken(view: CloudView | undefined, action: Action, ordinal: number): string {
-  if (action.kind !== "create") return "";
-  const present = (view?.interfaces ?? []).filter(({ state }) => state !== "detached").map(({ id }) => id);
-  const facts = JSON.stringify([action.key, action.cardIndex, ordinal, ...present.sort()]);
-  return `causeway-${createHash("sha256").update(facts).digest("hex").slice(0, 40)}`;
 }
 
 function united(units: readonly Cidr[], others: readonly Cidr[]): readonly Cidr[] {
