@@ -93,7 +93,8 @@ export class Daemon {
 
   private startBackground(): void {
     const { survey, clock, settings, kube, log } = this.deps;
-    const { readiness, book, guard, podEnds, reconciler, problems, uplinks, lostDels, adoption } = this.parts;
+    const { readiness, book, guard, podEnds, reconciler, problems, uplinks, lostDels, adoption, news } =
+      this.parts;
     const { signal } = this.stopping;
     const kick = () => reconciler.kick();
     const following = [
@@ -110,6 +111,7 @@ export class Daemon {
       guard.run(signal),
       podEnds.run(signal),
       reconciler.run(signal),
+      news.run(signal),
       survey.run(problems, () => uplinks.list(), clock, signal),
       this.reportLeftovers(signal),
       lostDels.addForgotten(),
@@ -164,20 +166,15 @@ export class Daemon {
   }
 
   private sources() {
-    const { metrics } = this.deps;
-    const { pool, problems } = this.parts;
-    const held = metrics.gauge("causeway_pool_addresses", "Addresses held, by uplink, family and state.");
+    const { metrics, settings, kube, clock } = this.deps;
+    const { problems, poolMetrics } = this.parts;
     return {
       problems: () => problems.list(),
       metrics: () => {
-        for (const { slot, family, free, leased, cooling } of pool.summary()) {
-          for (const [state, count] of Object.entries({ free, leased, cooling })) {
-            held.set(count, { slot: String(slot), family: `ipv${family}`, state });
-          }
-        }
+        poolMetrics.refresh(this.parts);
         return metrics.text();
       },
-      pool: () => poolView(this.parts),
+      pool: () => poolView(this.parts, { settings, node: kube.node, clock }),
     };
   }
 

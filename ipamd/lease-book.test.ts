@@ -35,6 +35,7 @@ function bookOf(
   for (const unit of units) pool.hold(1, Cidr.parse(unit));
   const clock = new SteppedClock();
   const forgotten: string[] = [];
+  const waits: string[] = [];
   const book = new LeaseBook({
     pool,
     journal: new Journal(kernel, noFaultPoints),
@@ -52,9 +53,10 @@ function bookOf(
       forgotten.push(...addresses.map(String));
     },
     demandChanged: () => undefined,
+    waited: ({ name }, ms, isServed) => void waits.push(`${name} ${ms} ${isServed}`),
     limit: () => "subnet subnet-1 is full",
   });
-  return { book, pool, clock, routes, forgotten };
+  return { book, pool, clock, routes, forgotten, waits };
 }
 
 describe("LeaseBook", () => {
@@ -121,6 +123,21 @@ describe("LeaseBook", () => {
     pool.hold(1, Cidr.parse("10.0.0.1/32"));
     book.serveWaiters();
     expect(pool.summary()[0]).toMatchObject({ free: 1, leased: 0 });
+  });
+
+  it("tells how long each ADD has waited: not at all, until it was served, or in vain", async () => {
+    const { book, clock, waits } = bookOf(["10.0.0.1/32"]);
+    await book.reserve(pod("a"), { name: "a" }, never);
+    const second = book.reserve(pod("b"), { name: "b" }, never);
+    const abandon = new AbortController();
+    const third = book.reserve(pod("c"), { name: "c" }, abandon.signal);
+    await clock.advance(2_000);
+    book.cancel(pod("a"));
+    await second;
+    await clock.advance(3_000);
+    abandon.abort(new Error("the runtime went away"));
+    await expect(third).rejects.toThrow("went away");
+    expect(waits).toEqual(["a 0 true", "b 2000 true", "c 5000 false"]);
   });
 
   it("linkGone() ends a ready lease, and not one whose ADD still runs", async () => {

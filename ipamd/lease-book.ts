@@ -41,6 +41,8 @@ export type LeaseBookDeps = {
   readonly forgetConnections: (addresses: readonly IpAddress[]) => Promise<unknown>;
   /** Somebody waits, or less is free than before: the reconciler should look. */
   readonly demandChanged: () => void;
+  /** Told how long an ADD has waited for its address, 0 for at once, and whether it has one. */
+  readonly waited?: (pod: PodRef, ms: number, isServed: boolean) => void;
   /** Why the pool cannot grow just now, for the error of an ADD that waited in vain. */
   readonly limit: () => string | undefined;
 };
@@ -73,8 +75,22 @@ export class LeaseBook implements Ipam {
 
   async reserve(attachment: Attachment, pod: PodRef, signal: AbortSignal): Promise<Lease> {
     signal.throwIfAborted();
-    const assigned = this.assignNow(DEFAULT_POOL) ?? (await this.wait(DEFAULT_POOL, pod, signal));
-    return this.record(attachment, pod, assigned);
+    const atOnce = this.assignNow(DEFAULT_POOL);
+    if (atOnce !== undefined) this.deps.waited?.(pod, 0, true);
+    return this.record(attachment, pod, atOnce ?? (await this.waitTimed(pod, signal)));
+  }
+
+  private async waitTimed(pod: PodRef, signal: AbortSignal): Promise<Assigned> {
+    const { clock, waited } = this.deps;
+    const since = clock.now();
+    try {
+      const assigned = await this.wait(DEFAULT_POOL, pod, signal);
+      waited?.(pod, clock.now() - since, true);
+      return assigned;
+    } catch (error) {
+      waited?.(pod, clock.now() - since, false);
+      throw error;
+    }
   }
 
   find(attachment: Attachment): Lease | undefined {

@@ -5,7 +5,7 @@
 import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import type { InterfaceId, SubnetId } from "../common/ids.ts";
-import { CloudError } from "../providers/errors.ts";
+import { CloudError, type CloudErrorCode } from "../providers/errors.ts";
 import type { Action, Obstacles } from "./plan/facts.ts";
 import type { PoolSettings } from "./settings.ts";
 
@@ -20,10 +20,16 @@ const REFUSED_FOR_MS = 60_000;
 const BACKOFF_MS = { first: 500, max: 60_000 } as const;
 
 type Kind = "growth" | "creation" | "release";
-type Entry = { readonly until: number; readonly why: string };
+type Cause = { readonly code: CloudErrorCode; readonly why: string };
+type Entry = Cause & { readonly until: number };
 
-/** One obstacle, for people. */
-export type ObstacleView = { readonly what: string; readonly why: string; readonly forMs: number };
+/** One obstacle. `what` is its kind, and the subnet or interface if it is about one; it ends in `forMs` at the latest. */
+export type ObstacleView = {
+  readonly what: string;
+  readonly code: CloudErrorCode;
+  readonly why: string;
+  readonly forMs: number;
+};
 
 export class ObstacleBook {
   private readonly clock: Clock;
@@ -40,32 +46,32 @@ export class ObstacleBook {
   note(action: Action, error: unknown): boolean {
     const kind = kindOf(action);
     const code = error instanceof CloudError ? error.code : "unavailable";
-    const why = describeError(error);
+    const cause = { code, why: describeError(error) };
     const subnets = error instanceof CloudError ? error.subnetIds : [];
     switch (code) {
       case "subnet-exhausted":
-        for (const id of subnets) this.set(`full-subnet ${id}`, why, FULL_SUBNET_FOR_MS);
-        if (action.kind === "create") this.set("creation", why, FULL_SUBNET_FOR_MS);
+        for (const id of subnets) this.set(`full-subnet ${id}`, cause, FULL_SUBNET_FOR_MS);
+        if (action.kind === "create") this.set("creation", cause, FULL_SUBNET_FOR_MS);
         return false;
       case "no-free-block":
-        for (const id of subnets) this.set(`blockless-subnet ${id}`, why, BLOCKLESS_FOR_MS);
+        for (const id of subnets) this.set(`blockless-subnet ${id}`, cause, BLOCKLESS_FOR_MS);
         // the adapter has tried every subnet of the choice
-        if (action.kind === "create") this.set("blocks", why, BLOCKLESS_FOR_MS);
+        if (action.kind === "create") this.set("blocks", cause, BLOCKLESS_FOR_MS);
         return false;
       case "limit-reached":
         this.set(
           action.kind === "create" ? "creation" : `full-interface ${interfaceOf(action)}`,
-          why,
+          cause,
           LIMIT_FOR_MS,
         );
         return true;
       case "unauthorized":
       case "invalid":
       case "not-ours":
-        this.set(kind, why, REFUSED_FOR_MS);
+        this.set(kind, cause, REFUSED_FOR_MS);
         return false;
       default:
-        this.backOff(kind, why);
+        this.backOff(kind, cause);
         return code !== "throttled";
     }
   }
@@ -103,7 +109,9 @@ export class ObstacleBook {
   list(): ObstacleView[] {
     this.forgetOld();
     const now = this.clock.now();
-    return [...this.entries].map(([what, { why, until }]) => ({ what, why, forMs: Math.round(until - now) }));
+    return [...this.entries].map(([what, { code, why, until }]) => {
+      return { what, code, why, forMs: Math.round(until - now) };
+    });
   }
 
   private named<Id extends string>(prefix: string): ReadonlySet<Id> {
@@ -111,15 +119,15 @@ export class ObstacleBook {
     return new Set(keys.map((key) => key.slice(prefix.length) as Id));
   }
 
-  private backOff(kind: Kind, why: string): void {
+  private backOff(kind: Kind, cause: Cause): void {
     const failures = this.failures.get(kind) ?? 0;
     this.failures.set(kind, failures + 1);
-    this.set(kind, why, Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** Math.min(failures, 10)));
+    this.set(kind, cause, Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** Math.min(failures, 10)));
   }
 
   /** Nodes that were refused together do not come back together. */
-  private set(key: string, why: string, forMs: number): void {
-    this.entries.set(key, { why, until: this.clock.now() + forMs * (0.75 + this.random() / 2) });
+  private set(key: string, cause: Cause, forMs: number): void {
+    this.entries.set(key, { ...cause, until: this.clock.now() + forMs * (0.75 + this.random() / 2) });
   }
 
   private forgetOld(): void {

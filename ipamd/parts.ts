@@ -27,8 +27,12 @@ import { LeaseBook } from "./lease-book.ts";
 import { LostDels } from "./lost-dels.ts";
 import { PodEnds } from "./pod-ends.ts";
 import { Pool } from "./pool.ts";
+import { PoolMetrics } from "./pool-metrics.ts";
+import { PoolNews } from "./pool-news.ts";
+import { poolState } from "./pool-state.ts";
 import { cloudProblems, ProblemBoard } from "./problems.ts";
 import { Readiness } from "./readiness.ts";
+import { RecentLimit } from "./recent-limit.ts";
 import { Reconciler } from "./reconcile.ts";
 import { boardReport } from "./settings-report.ts";
 import { Uplinks } from "./uplinks.ts";
@@ -64,6 +68,7 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
   const pool = new Pool();
   const demand = new Demand();
   const uplinks = new Uplinks(kernel.host);
+  const poolMetrics = new PoolMetrics(metrics);
   const book: LeaseBook = new LeaseBook({
     pool,
     journal,
@@ -75,8 +80,13 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
     podMtuBytes: () => settings.current.podMtuBytes,
     forgetConnections: (addresses) => kernel.slow.forgetConnections(addresses),
     demandChanged: () => reconciler.kick(),
-    limit: () => reconciler.limit(),
+    waited: (pod, ms, isServed) => {
+      poolMetrics.waited(ms, isServed);
+      if (isServed) news.served(pod);
+    },
+    limit: () => limit.text,
   });
+  const limit = new RecentLimit(clock, () => reconciler.limit());
   const adoption = new Adoption({
     kernel,
     hostNetwork,
@@ -100,13 +110,29 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
     knowsPods: () => kube.pods.list() !== undefined,
     maxPods: () => kube.node.maxPods(),
     settings: () => settings.current.pool,
-    passed: (error) => problems.report("cloud", cloudProblems(error)),
+    passed: (error) => {
+      problems.report("cloud", cloudProblems(error));
+      if (error !== undefined) news.failed(error);
+      limit.note();
+      news.changed();
+    },
     planned: () => undefined,
-    failed: () => undefined,
+    succeeded: (action) => poolMetrics.acted(action),
+    failed: (action, error) => {
+      poolMetrics.acted(action, error);
+      news.failed(error);
+    },
     families,
     clock,
     log,
     random: Math.random,
+  });
+  const news: PoolNews = new PoolNews({
+    events: kube.events,
+    waiting: () => book.waiting(),
+    state: () => poolState(book, reconciler),
+    clock,
+    log,
   });
   const dyingLinks = new DyingLinks({
     removeGroup: () => kernel.slow.removeLinkGroup(DYING_GROUP, POD_LINK_PREFIX),
@@ -142,6 +168,8 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
     book,
     adoption,
     reconciler,
+    poolMetrics,
+    news,
     desk: new AttachmentDesk(clock, log),
     dyingLinks,
     lostDels,

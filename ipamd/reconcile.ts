@@ -3,22 +3,23 @@
  * comes meanwhile is planned at once; whatever ends starts another pass. When the cloud does not answer, nothing is changed, and held addresses go on
  * being given.
  */
-import { createHash } from "node:crypto";
 import type { Clock } from "../common/clock.ts";
-import { describeError } from "../common/errors.ts";
 import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
 import type { Cidr, Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
 import { CloudWatch } from "./cloud-watch.ts";
 import { CloudWrites } from "./cloud-writes.ts";
+import { creationToken } from "./creation-token.ts";
 import { Idleness } from "./idleness.ts";
 import { ObstacleBook, type ObstacleView } from "./obstacles.ts";
 import type { Action, Plan, Shelf } from "./plan/facts.ts";
 import { plan } from "./plan/plan.ts";
 import type { Pool } from "./pool.ts";
 import type { PoolHost } from "./pool-host.ts";
+import { limitOfFailure, limitOfPlan, type PoolLimit } from "./pool-limit.ts";
 import type { PoolSettings } from "./settings.ts";
+import { ToldOnce } from "./told-once.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Changes of one moment are planned together: until nothing has come for a step, but not longer than the limit. */
@@ -57,6 +58,8 @@ export type ReconcilerDeps = {
   readonly planned: (plan: Plan) => void;
   /** Told what an action failed with. */
   readonly failed: (action: Action, error: unknown) => void;
+  /** Told each action that is done. */
+  readonly succeeded?: (action: Action) => void;
   readonly clock: Clock;
   readonly log: Logger;
   /** Uniform in [0, 1). */
@@ -69,11 +72,16 @@ export class Reconciler {
   private readonly writes: CloudWrites;
   private readonly obstacles: ObstacleBook;
   private readonly idleness = new Idleness();
+  private readonly told: ToldOnce;
   /** Nodes that became idle together do not give back together. */
   private readonly patience: number;
   private view: CloudView | undefined;
   private lastPlan: Plan | undefined;
-  private failureText: string | undefined;
+  /** Of the last pass, when it failed. */
+  private failure: PoolLimit | undefined;
+  /** Of the last plan. */
+  private planLimit: PoolLimit | undefined;
+  private describedAt: number | undefined;
   private wake: (() => void) | undefined;
   private kicks = 0;
   private failures = 0;
@@ -87,6 +95,7 @@ export class Reconciler {
     this.deps = deps;
     this.bornAt = deps.clock.now();
     this.watch = new CloudWatch(deps.random);
+    this.told = new ToldOnce(deps.clock);
     this.obstacles = new ObstacleBook(deps.clock, deps.random);
     this.patience = 1 + deps.random() / 4;
     this.writes = new CloudWrites({
@@ -125,18 +134,31 @@ export class Reconciler {
     return this.view;
   }
 
-  /** Why the pool cannot grow now, for people. */
-  limit(): string | undefined {
-    return this.failureText ?? this.lastPlan?.limit;
+  /** Why the pool cannot grow now. */
+  obstruction(): PoolLimit | undefined {
+    return this.failure ?? this.planLimit;
   }
 
-  /** What is held, wanted and done, for people. The plan is absent before the cloud's first answer. */
+  /** The same, for people. */
+  limit(): string | undefined {
+    return this.obstruction()?.message;
+  }
+
+  /** What is held, wanted and done. The plan and the cloud's last answer are absent before its first one. */
   report(): {
     readonly plan: Plan | undefined;
     readonly running: readonly Action[];
     readonly obstacles: readonly ObstacleView[];
+    readonly describedAgoMs: number | undefined;
   } {
-    return { plan: this.lastPlan, running: this.writes.running, obstacles: this.obstacles.list() };
+    const describedAgoMs =
+      this.describedAt === undefined ? undefined : Math.round(this.deps.clock.now() - this.describedAt);
+    return {
+      plan: this.lastPlan,
+      running: this.writes.running,
+      obstacles: this.obstacles.list(),
+      describedAgoMs,
+    };
   }
 
   /** Resolves after the first pass in which the cloud answered and the primary uplink was there. */
@@ -159,14 +181,16 @@ export class Reconciler {
     try {
       const pauseMs = await this.pass(signal);
       this.failures = 0;
-      this.failureText = undefined;
+      this.failure = undefined;
+      this.told.works("pass");
       passed(undefined);
       return pauseMs;
     } catch (error) {
       if (signal.aborted) return 0;
-      this.failureText = describeError(error);
+      this.failure = limitOfFailure(error);
       passed(error);
-      log.warn({ err: error, failures: this.failures }, "pool not reconciled");
+      const level = this.told.level("pass", error);
+      log[level]({ err: error, failures: this.failures }, "pool not reconciled");
       this.watch.stale();
       this.failures += 1;
       const backoffMs = RETRY_MS.first * 2 ** Math.min(this.failures - 1, 10);
@@ -202,6 +226,7 @@ export class Reconciler {
       running: this.writes.running,
     });
     this.lastPlan = made;
+    this.planLimit = limitOfPlan(made, this.obstacles.list(), settings);
     this.deps.planned(made);
     if (made.actions.some(({ kind }) => kind === "assign" || kind === "create"))
       this.grewAt.push(clock.now());
@@ -218,6 +243,7 @@ export class Reconciler {
     this.watch.describing(clock.now());
     const view = await network.describe(signal);
     this.view = view;
+    this.describedAt = clock.now();
     await host.adopt(view, signal);
   }
 
@@ -292,10 +318,13 @@ export class Reconciler {
     this.writes.start(action, token, signal, (error) => {
       if (error === undefined) {
         this.obstacles.done(action);
+        this.told.works(action.kind);
+        this.deps.succeeded?.(action);
         this.watch.changed();
       } else if (!signal.aborted) {
         this.deps.failed(action, error);
-        this.deps.log.warn({ err: error, action: action.kind }, "the cloud did not do what the pool needs");
+        const level = this.told.level(action.kind, error);
+        this.deps.log[level]({ err: error, action: action.kind }, "the cloud did not do what the pool needs");
         if (this.obstacles.note(action, error)) this.watch.stale();
       }
       this.kick();
@@ -357,17 +386,6 @@ export class Reconciler {
   private async sleep(ms: number, signal: AbortSignal): Promise<void> {
     await this.deps.clock.sleep(ms, signal).catch(() => undefined);
   }
-}
-
-/**
- * The same until the interface it asked for is attached: after a crash in between the provider goes on with what the first try left
- * (detached, so that it does not count here), and makes no second one.
- */
-export function creationToken(view: CloudView | undefined, action: Action, ordinal: number): string {
-  if (action.kind !== "create") return "";
-  const present = (view?.interfaces ?? []).filter(({ state }) => state !== "detached").map(({ id }) => id);
-  const facts = JSON.stringify([action.key, action.cardIndex, ordinal, ...present.sort()]);
-  return `causeway-${createHash("sha256").update(facts).digest("hex").slice(0, 40)}`;
 }
 
 function united(units: readonly Cidr[], others: readonly Cidr[]): readonly Cidr[] {

@@ -139,6 +139,6 @@ describe("settingsFor()", () => {
     [{ pool: "gpu", size: "xl" }, { "max-eni": "8", "warm-ip-target": "20" }, ["10-big", "20-gpu"]],
     [{ pool: "gpu", zone: "b" }, { "max-eni": "2", "warm-ip-target": "" }, ["20-gpu", "30-none"]],
   ])("lays the overrides for %j over the settings, in the order of their names", (labels, raw, names) => {
-    expect(settingsFor(many, new Map(Object.entries(labels)))).toEqual({ raw, overrides: names });
+    expect(settingsFor(many, new Map(Object.entries(labels)))).toMatchObject({ raw, overrides: names });
   });
 });

@@ -48,14 +48,26 @@ export function parseDocument(
   return problems.length > 0 ? { problems: firstProblems(problems) } : { document: { settings, overrides } };
 }
 
+/** What a document says for one node: `origins` has `file` or `override NAME` of each key. */
+export type SettingsForLabels = {
+  readonly raw: RawSettings;
+  readonly origins: Readonly<Record<string, string>>;
+  readonly overrides: readonly string[];
+};
+
 /** What the document says for a node with these labels, and which overrides that took. */
-export function settingsFor(
-  { settings, overrides }: SettingsDocument,
-  labels: Labels,
-): { readonly raw: RawSettings; readonly overrides: readonly string[] } {
+export function settingsFor({ settings, overrides }: SettingsDocument, labels: Labels): SettingsForLabels {
   const matching = overrides.filter(({ selector }) => matchesSelector(selector, labels));
+  const layers = [
+    { origin: "file", settings },
+    ...matching.map((override) => ({ origin: `override ${override.name}`, settings: override.settings })),
+  ];
+  const entries = layers.flatMap(({ origin, settings: own }) =>
+    Object.entries(own).map(([key, value]) => ({ key, value, origin })),
+  );
   return {
-    raw: Object.assign({}, settings, ...matching.map((override) => override.settings)) as RawSettings,
+    raw: Object.fromEntries(entries.map(({ key, value }) => [key, value])),
+    origins: Object.fromEntries(entries.map(({ key, origin }) => [key, origin])),
     overrides: matching.map(({ name }) => name),
   };
 }

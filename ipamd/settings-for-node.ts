@@ -1,7 +1,7 @@
 /** Pure: what a document of settings means on one node, while it runs. */
 import type { Labels } from "./kube/selector.ts";
 import { DEFAULT_SETTINGS, parseSettings, type RawSettings, type Settings } from "./settings.ts";
-import { type SettingsDocument, settingsFor } from "./settings-document.ts";
+import { type SettingsDocument, type SettingsForLabels, settingsFor } from "./settings-document.ts";
 import { describeSettings } from "./settings-schema.ts";
 import type { SettingsProblem, SettingsStatus } from "./settings-source.ts";
 
@@ -10,7 +10,7 @@ export type NodeSettings = { readonly settings: Settings; readonly status: Setti
 /** What holds where nobody has written anything. */
 export const DEFAULT_NODE_SETTINGS: NodeSettings = {
   settings: DEFAULT_SETTINGS,
-  status: { values: withDefaults({}), overrides: [], problems: [] },
+  status: { ...defaultsAlone(), overrides: [], problems: [] },
 };
 
 /**
@@ -22,12 +22,36 @@ export function settingsForNode(
   labels: Labels,
   started?: RawSettings,
 ): NodeSettings | { readonly problems: readonly string[] } {
-  const { raw, overrides } = settingsFor(document, labels);
+  const { raw, origins, overrides } = settingsFor(document, labels);
   const wanted = withDefaults(raw);
   const values = started === undefined ? wanted : { ...wanted, ...readAtStart(started) };
   const parsed = parseSettings(values);
   if ("problems" in parsed) return parsed;
-  return { settings: parsed.settings, status: { values, overrides, problems: waiting(wanted, values) } };
+  const status = {
+    values,
+    origins: originsOf(values, wanted, { raw, origins }),
+    overrides,
+    problems: waiting(wanted, values),
+  };
+  return { settings: parsed.settings, status };
+}
+
+function defaultsAlone(): Pick<SettingsStatus, "values" | "origins"> {
+  const values = withDefaults({});
+  return { values, origins: originsOf(values, values, { raw: {}, origins: {} }) };
+}
+
+/** An empty value is as none; what waits for the next start is still what it was at the last one. */
+function originsOf(
+  values: RawSettings,
+  wanted: RawSettings,
+  written: Pick<SettingsForLabels, "raw" | "origins">,
+): SettingsStatus["origins"] {
+  const originOf = (name: string) => {
+    if (values[name] !== wanted[name]) return "start";
+    return written.raw[name]?.trim() ? (written.origins[name] ?? "default") : "default";
+  };
+  return Object.fromEntries(Object.keys(values).map((name) => [name, originOf(name)]));
 }
 
 function withDefaults(raw: RawSettings): RawSettings {

@@ -1,4 +1,5 @@
 /** What is wrong with a setting, in a sentence for the one who wrote it: the key, the value, and what is accepted. */
+import { slipsBetween } from "../common/slips.ts";
 import { describeSettings } from "./settings-schema.ts";
 
 /** A value may be anything, and as long as the file: log, /healthz and status carry its beginning. */
@@ -63,18 +64,4 @@ function nearest(key: string, names: readonly string[]): string | undefined {
   if (best !== undefined && best.slips <= SLIPS_MAX) return best.name;
   if (written.length <= SLIPS_MAX) return undefined;
   return names.find((name) => written.includes(letters(name)) || letters(name).includes(written));
-}
-
-/** How many letters must be put in, left out or replaced (Levenshtein). */
-function slipsBetween(a: string, b: string): number {
-  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (const [row, letter] of [...a].entries()) {
-    const line = [row + 1];
-    for (const [column, other] of [...b].entries()) {
-      const replaced = (above[column] ?? 0) + (letter === other ? 0 : 1);
-      line.push(Math.min(replaced, (above[column + 1] ?? 0) + 1, (line[column] ?? 0) + 1));
-    }
-    above = line;
-  }
-  return above.at(-1) ?? 0;
 }

@@ -14,6 +14,8 @@ export interface SettingsSource {
 export type SettingsStatus = {
   /** Every setting in force, defaults included, as it would be written; those that nothing stands for are left out. */
   readonly values: RawSettings;
+  /** Where each of them comes from: `default`, `file`, `override NAME`; or `start`, of one that the document has changed and that is read at start only. */
+  readonly origins: Readonly<Record<string, string>>;
   /** Names of the overrides that apply to this node, in order. */
   readonly overrides: readonly string[];
   /** What of the document is not in force, and why. Empty when all of it is. */

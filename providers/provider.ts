@@ -34,6 +34,14 @@ export type Capabilities = {
   readonly canReleaseUnits: boolean;
 };
 
+/** What instances of one type can carry, told without a node. */
+export type InstanceTypeFacts = {
+  readonly instanceType: string;
+  readonly capabilities: Capabilities;
+  /** As many pods as the cloud's own managed nodes run at most, whatever their addresses. */
+  readonly podsAdvised: number;
+};
+
 /** Whose an interface is; see "Whose is what in the cloud" in docs/clouds. */
 export type Ownership =
   /** It carries our tag: ours whole. */

@@ -1,119 +1,72 @@
 #!/usr/bin/env node
-/** `causewayctl`: what people run on a node. Looks at the host itself, so it needs no daemon. */
-import { existsSync } from "node:fs";
-import { connect } from "node:net";
-import path from "node:path";
+/** `causewayctl`: what people run on a node. Each command loads its own code. */
 import { parseArgs } from "node:util";
 import { describeError } from "../../common/errors.ts";
-import { openKernel } from "../../common/kernel/real-kernel.ts";
-import { ProgramXtables } from "../../common/kernel/xtables.ts";
-import { hostBeforeFile, readConfig } from "../config.ts";
-import { forgetHostBefore } from "../host-network/before.ts";
-import { removeHostNetwork } from "../host-network/remove.ts";
-import { isBare, readHostNetwork } from "./host-network-facts.ts";
-import { describeHostNetwork } from "./host-network-text.ts";
+import { type Answer, EXIT, WrongUse } from "./answer.ts";
 
-const USAGE = `causewayctl host-network show [--json]
-    What of Causeway is on this host, and why.
+const USAGE = `causewayctl explain [--json]
+    What the pool of this node holds, what it wants and why, who waits, and for what. Asks the daemon.
+
+causewayctl max-pods --instance-type T [--address-unit single|block] [--max-eni N] [--json]
+    How many pods instances of that type can have, by the cloud's limits, and what kubelet should be told. Asks the
+    cloud of types that are not in the built-in table.
+
+causewayctl host-network show [--json]
+    What of Causeway is on this host, and why. Needs root.
 
 causewayctl host-network remove [--force] [--json]
     Takes all of it away and leaves the host as it was. Refused while the daemon runs, and while pods have leases:
-    --force takes those pods' network too. May be repeated.
+    --force takes those pods' network too. May be repeated. Needs root.
 
-Reads CAUSEWAY_SOCKET and CAUSEWAY_CONFLIST_DIR as the daemon does. Needs root.
+Reads the daemon's environment variables, such as CAUSEWAY_INSPECT and CAUSEWAY_SOCKET.
 Exit code: 0 done, 1 failed, 2 wrong use, 3 refused.
 `;
 
-const EXIT = { done: 0, failed: 1, wrongUse: 2, refused: 3 } as const;
-type Answer = { readonly code: number; readonly lines: readonly string[]; readonly json: object };
-type Options = { readonly force: boolean };
+const OPTIONS = {
+  json: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
+  force: { type: "boolean", default: false },
+  "instance-type": { type: "string" },
+  "address-unit": { type: "string" },
+  "max-eni": { type: "string" },
+} as const;
 
-/** Says why it is not done. */
-function refused(reason: string, lines: readonly string[] = []): Answer {
-  return { code: EXIT.refused, lines: [`refused: ${reason}`, ...lines], json: { refused: reason } };
+type Values = ReturnType<typeof parse>["values"];
+type Command = {
+  /** Beside --json and --help. */
+  readonly takes: readonly (keyof typeof OPTIONS)[];
+  readonly run: (values: Values) => Promise<Answer>;
+};
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  explain: { takes: [], run: async () => (await import("./explain.ts")).explain() },
+  "max-pods": {
+    takes: ["instance-type", "address-unit", "max-eni"],
+    run: async (values) => (await import("./max-pods.ts")).maxPods(values),
+  },
+  "host-network show": { takes: [], run: async () => (await import("./host-network.ts")).show() },
+  "host-network remove": {
+    takes: ["force"],
+    run: async (values) => (await import("./host-network.ts")).remove(values),
+  },
+};
+
+/** Throws TypeError for an option that no command has. */
+function parse() {
+  return parseArgs({ allowPositionals: true, options: OPTIONS, tokens: true });
 }
 
-async function show(): Promise<Answer> {
-  const kernel = await openKernel();
-  const facts = await readHostNetwork(kernel, new ProgramXtables(), hostBeforeFile(readConfig()));
-  await kernel.close();
-  const sections = describeHostNetwork(facts);
-  const lines = sections.flatMap(({ title, why, lines: rows }) => [
-    `${title}: ${why}`,
-    ...rows.map((row) => `  ${row}`),
-    "",
-  ]);
-  if (isBare(facts))
-    return { code: EXIT.done, lines: ["nothing of causeway is on this host"], json: { sections } };
-  return { code: EXIT.done, lines, json: { sections } };
-}
-
-async function remove({ force }: Options): Promise<Answer> {
-  const config = readConfig();
-  if (await answers(config.socketPath))
-    return refused("the daemon runs, and would put everything back: stop it first");
-  const kernel = await openKernel();
-  const xtables = new ProgramXtables();
-  const file = hostBeforeFile(config);
-  const facts = await readHostNetwork(kernel, xtables, file);
-  const leased = facts.pods.filter(({ record }) => record?.state === "ready");
-  if (leased.length > 0 && !force) {
-    await kernel.close();
-    const names = describeHostNetwork(facts).find(({ title }) => title === "pods")?.lines ?? [];
-    const reason = `${leased.length} pods have leases; drain the node, or use --force, which ends their network`;
-    return refused(reason, names);
-  }
-  const removed = await removeHostNetwork({ kernel, xtables }, facts.before);
-  await kernel.close();
-  forgetHostBefore(file);
-  const notes = [
-    ...(facts.before === undefined && removed.length > 0
-      ? ["kernel parameters stay as they are: there are no notes of what they were"]
-      : []),
-    ...conflistNote(config.conflistDir),
-  ];
-  return {
-    code: EXIT.done,
-    lines: [...removed, ...notes, summary(removed.length)],
-    json: { removed, notes },
-  };
-}
-
-function summary(count: number): string {
-  return count === 0 ? "nothing of causeway was on this host" : `${count} things removed or put back`;
-}
-
-function conflistNote(folder: string | undefined): string[] {
-  const file = path.join(folder ?? "", "10-causeway.conflist");
-  if (folder === undefined || !existsSync(file)) return [];
-  return [`${file} is still there: runtimes call causeway while it is`];
-}
-
-/** Somebody accepts connections there. */
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
-}
-
-/** Throws TypeError for what it does not know. */
-function readArguments() {
-  const { positionals, values } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: "boolean", default: false },
-      force: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  const command = { "host-network show": show, "host-network remove": remove }[positionals.join(" ")];
-  if (command === undefined && !values.help)
-    throw new TypeError(`unknown command: ${positionals.join(" ") || "none"}`);
-  return { command, ...values };
+/** Undefined: help is asked for. Throws TypeError for what the command does not know. */
+function readArguments(): { readonly command: Command; readonly values: Values } | undefined {
+  const { positionals, values, tokens } = parse();
+  if (values.help) return undefined;
+  const name = positionals.join(" ");
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) throw new TypeError(`unknown command: ${name || "none"}`);
+  for (const token of tokens)
+    if (token.kind === "option" && !["json", ...command.takes].includes(token.name))
+      throw new TypeError(`${name} takes no ${token.rawName}`);
+  return { command, values };
 }
 
 async function main(): Promise<number> {
@@ -124,12 +77,13 @@ async function main(): Promise<number> {
     process.stderr.write(`causewayctl: ${describeError(error)}\n\n${USAGE}`);
     return EXIT.wrongUse;
   }
-  if (given.help || given.command === undefined) {
+  if (given === undefined) {
     process.stdout.write(USAGE);
     return EXIT.done;
   }
-  const { code, lines, json } = await given.command(given);
-  if (given.json) process.stdout.write(`${JSON.stringify(json)}\n`);
+  const { command, values } = given;
+  const { code, lines, json } = await command.run(values);
+  if (values.json) process.stdout.write(`${JSON.stringify(json)}\n`);
   else (code === EXIT.done ? process.stdout : process.stderr).write(`${lines.join("\n").trimEnd()}\n`);
   return code;
 }
@@ -138,5 +92,5 @@ try {
   process.exit(await main());
 } catch (error) {
   process.stderr.write(`causewayctl: ${describeError(error)}\n`);
-  process.exit(EXIT.failed);
+  process.exit(error instanceof WrongUse ? EXIT.wrongUse : EXIT.failed);
 }

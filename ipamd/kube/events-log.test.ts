@@ -60,6 +60,12 @@ describe("LogEvents", () => {
     ]);
   });
 
+  it("tells events of one reason that are about different things", () => {
+    for (const about of ["ec2:CreateTags", "ec2:DescribeVpcs", "ec2:CreateTags"])
+      events.onNode({ ...NO_ADDRESS, about, message: about });
+    expect(logged.lines.map(({ message }) => message)).toEqual(["ec2:CreateTags", "ec2:DescribeVpcs"]);
+  });
+
   it("tells a condition when its status or reason changes", () => {
     const full: NodeCondition = {
       type: "PodAddressesAvailable",

@@ -41,10 +41,10 @@ export class LogEvents implements EventSink {
   private tell(
     what: string,
     about: string,
-    { type, reason, message }: KubeEvent,
+    { type, reason, message, about: aspect = "" }: KubeEvent,
     fields: { readonly pod?: string },
   ): void {
-    const key = `${about} ${type} ${reason}`;
+    const key = `${about} ${type} ${reason} ${aspect}`;
     this.forget();
     if (this.toldAt.has(key)) return;
     this.toldAt.set(key, this.clock.now());

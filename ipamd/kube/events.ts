@@ -5,6 +5,8 @@ export type KubeEvent = {
   readonly type: "Normal" | "Warning";
   readonly reason: string;
   readonly message: string;
+  /** What sets it apart from others of its reason and its pod or node: those are told although one was told lately. */
+  readonly about?: string;
 };
 
 /** A condition of the node, such as `PodAddressesAvailable`. It changes its time only when its status does. */

@@ -97,9 +97,20 @@ export type PoolCount = {
   readonly spare: number;
 };
 
+/** What keeps the target from being reached. `growth` and `creation`: an obstacle, or the operator's brake. */
+export type LimitCause =
+  | "growth"
+  | "creation"
+  | "full-subnet"
+  | "instance-full"
+  | "interface-not-shown"
+  | "primary-not-ours";
+
 export type Plan = {
   readonly actions: readonly Action[];
   readonly count: PoolCount;
   /** Why the target is not reached, and nothing more can be done. Absent when it is, or will be. */
   readonly limit?: string;
+  /** The same for programs. */
+  readonly limitCause?: LimitCause;
 };

@@ -2,20 +2,23 @@
 import type { Family } from "../../common/ip.ts";
 import type { CloudInterface, UnitRequest } from "../../providers/provider.ts";
 import { addressesIn, blockLengthOf, blockSize, freeOf, freePods, podsOf, roomOn } from "./capacity.ts";
-import type { Action, PlanInput, Shelf } from "./facts.ts";
+import type { Action, LimitCause, PlanInput, Shelf } from "./facts.ts";
 import { chooseUnits, type Want } from "./unit-choice.ts";
 
 export type Growth = {
   readonly actions: readonly Action[];
   /** Why what is still short cannot be had. */
-  readonly limit?: string;
+  readonly limit?: Limit;
 };
+
+export type Limit = { readonly text: string; readonly cause: LimitCause };
 
 /** `short`: pods that cannot be served from what is held and what is coming. */
 export function grow(input: PlanInput, short: number): Growth {
   const { obstacles } = input;
   if (short <= 0) return { actions: [] };
-  if (obstacles.noGrowth !== undefined) return { actions: [], limit: obstacles.noGrowth };
+  if (obstacles.noGrowth !== undefined)
+    return { actions: [], limit: { text: obstacles.noGrowth, cause: "growth" } };
   const actions: Action[] = [];
   let left = short;
   for (const [carrier, shelf] of carriers(input)) {
@@ -28,8 +31,17 @@ export function grow(input: PlanInput, short: number): Growth {
   }
   if (left <= 0) return { actions };
   const more = addInterfaces(input, left);
-  const limit = more.limit === undefined ? undefined : [...fullSubnetsOf(input), more.limit].join("; ");
-  return { actions: [...actions, ...more.actions], ...(limit !== undefined && { limit }) };
+  const together = [...actions, ...more.actions];
+  return more.limit === undefined
+    ? { actions: together }
+    : { actions: together, limit: withFullSubnets(input, more.limit) };
+}
+
+/** Where an interface could take more if its subnet could give it, that is the first reason. */
+function withFullSubnets(input: PlanInput, limit: Limit): Limit {
+  const full = fullSubnetsOf(input);
+  if (full.length === 0) return limit;
+  return { text: [...full, limit.text].join("; "), cause: "full-subnet" };
 }
 
 /** What keeps interfaces from taking units that they have room for. */
@@ -220,9 +232,11 @@ function creation(input: PlanInput, cardIndex: number, short: number): { action:
 }
 
 /** Why no interface can be added; undefined when one can. */
-function mayCreate(input: PlanInput): string | undefined {
-  if (!input.capabilities.canAddInterfaces) return "this cloud cannot add an interface to a running instance";
-  if (input.obstacles.noCreation !== undefined) return input.obstacles.noCreation;
+function mayCreate(input: PlanInput): Limit | undefined {
+  const { capabilities, obstacles } = input;
+  if (!capabilities.canAddInterfaces)
+    return { text: "this cloud cannot add an interface to a running instance", cause: "instance-full" };
+  if (obstacles.noCreation !== undefined) return { text: obstacles.noCreation, cause: "creation" };
   return freePlaces(input).length === 0 ? fullInstance(input) : undefined;
 }
 
@@ -251,11 +265,16 @@ function roomForPods(input: PlanInput, one: CloudInterface): number {
   return Math.min(...counts);
 }
 
-function notShown({ id }: CloudInterface): string {
-  return `interface ${id} is attached, but its link has not shown on this node`;
+function notShown({ id }: CloudInterface): Limit {
+  const text = `interface ${id} is attached, but its link has not shown on this node`;
+  return { text, cause: "interface-not-shown" };
 }
 
-function fullInstance({ capabilities, view, settings }: PlanInput): string {
+function fullInstance(input: PlanInput): Limit {
+  return { text: describeFull(input), cause: "instance-full" };
+}
+
+function describeFull({ capabilities, view, settings }: PlanInput): string {
   const present = view.interfaces.filter(({ state }) => state !== "detached").length;
   const possible = capabilities.cards.reduce((sum, { interfacesMax }) => sum + interfacesMax, 0);
   if (settings.maxEni !== undefined && settings.maxEni < possible)

@@ -16,7 +16,7 @@ export function plan(input: PlanInput): Plan {
   const primary = input.view.interfaces.find(({ isPrimary }) => isPrimary);
   if (primary?.ownership === "foreign") {
     const limit = `the node's primary interface ${primary.id} is tagged as not ours, and pods cannot do without it`;
-    return { actions: [], count, limit };
+    return { actions: [], count, limit, limitCause: "primary-not-ours" };
   }
   const held = count.leased + count.cooling + count.free;
   const short = count.target - held - count.coming;
@@ -29,7 +29,8 @@ export function plan(input: PlanInput): Plan {
     ...again,
     ...(isGrowing || again.length > 0 ? [] : shrink(input, held - count.target)),
   ];
-  return { actions, count, ...(growth.limit !== undefined && { limit: growth.limit }) };
+  const { limit } = growth;
+  return { actions, count, ...(limit && { limit: limit.text, limitCause: limit.cause }) };
 }
 
 /** No interface and no block is asked for only because of what may come. */

@@ -69,6 +69,19 @@ export function findInstanceType(name: string): Capabilities | undefined {
   };
 }
 
+/** Every type of the table. */
+export function instanceTypeNames(): string[] {
+  return Object.entries(FAMILIES).flatMap(([family, sizes]) =>
+    Object.keys(sizes).map((size) => `${family}.${size}`),
+  );
+}
+
+/** Of types in the table: `Nxlarge` has 4 x N ("Amazon EC2 instance types", docs.aws.amazon.com), below `xlarge` there are 2 at most. */
+export function vcpusOfSize(size: string): number {
+  const match = /^(\d*)xlarge$/.exec(size);
+  return match === null ? 2 : 4 * Number(match[1] || 1);
+}
+
 function families(names: string, sizes: Readonly<Record<string, Shape>>) {
   return Object.fromEntries(names.split(" ").map((name) => [name, sizes]));
 }

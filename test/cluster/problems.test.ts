@@ -109,6 +109,15 @@ it("a cloud that is away is no problem of the node, and a permission that the no
     .poll(async () => (await health()).body, LATER)
     .toMatch(/^warning: cloud-permission: .* DescribeNetworkInterfaces/m);
   expect((await health()).status).toBe(200);
+  // the loop that tells has its own pace
+  await daemon.logged("an event of this node");
+  expect(told("an event of this node")).toMatchObject([
+    {
+      level: "warn",
+      reason: "NoPermission",
+      message: expect.stringContaining("ec2:DescribeNetworkInterfaces"),
+    },
+  ]);
   faults.clear();
   await expect.poll(async () => (await health()).body, LATER).toBe("ok\n");
   expect(told()).toHaveLength(1);
