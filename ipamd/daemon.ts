@@ -7,6 +7,7 @@ import { DelQueue } from "./del-queue.ts";
 import { podRules } from "./host-network/plan.ts";
 import { followHostSettings } from "./host-settings.ts";
 import { type Inspect, startInspect } from "./inspect.ts";
+import { sweepLeaks } from "./leak-sweep.ts";
 import { leftoverProblems, reportLeftovers } from "./leftover-facts.ts";
 import { buildParts, type DaemonDeps, type Parts } from "./parts.ts";
 import { poolView } from "./pool-view.ts";
@@ -114,6 +115,7 @@ export class Daemon {
       news.run(signal),
       survey.run(problems, () => uplinks.list(), clock, signal),
       this.reportLeftovers(signal),
+      this.sweepLeaks(signal),
       lostDels.addForgotten(),
     ];
     for (const work of works) {
@@ -121,6 +123,12 @@ export class Daemon {
         work.catch((err: unknown) => log.error({ err }, "a part of the daemon has ended: a bug")),
       );
     }
+  }
+
+  private sweepLeaks(signal: AbortSignal): Promise<void> {
+    const { network, settings, clock, log } = this.deps;
+    const mayRemove = () => settings.current.pool.cloudWrites === "all";
+    return sweepLeaks({ network, mayRemove, clock, log, random: Math.random }, signal);
   }
 
   private reportLeftovers(signal: AbortSignal): Promise<void> {
