@@ -12,6 +12,7 @@ import type { Kernel } from "../common/kernel/kernel.ts";
 import type { Link } from "../common/kernel/links.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudView } from "../providers/provider.ts";
+import { ExistingUnits } from "./existing.ts";
 import type { HostNetwork } from "./host-network/host-network.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseBook } from "./lease-book.ts";
@@ -33,6 +34,8 @@ export type AdoptionDeps = {
   readonly book: () => LeaseBook;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Pods may have what was on an interface before us. */
+  readonly useExisting: () => boolean;
 };
 
 /** What the host's links have, asked for at the first need. */
@@ -45,12 +48,14 @@ export class Adoption implements PoolHost {
   private readonly deps: AdoptionDeps;
   private readonly losses: Losses;
   private readonly releases = new Releases();
+  private readonly existing: ExistingUnits;
   private cidrs: readonly Cidr[] = [];
   private orphans: readonly OrphanUnit[] = [];
 
   constructor(deps: AdoptionDeps) {
     this.deps = deps;
     this.losses = new Losses(deps);
+    this.existing = new ExistingUnits(deps);
   }
 
   askAgainAfterMs(): number | undefined {
@@ -70,7 +75,8 @@ export class Adoption implements PoolHost {
     this.orphans = orphans;
   }
 
-  async adopt(view: CloudView, signal: AbortSignal): Promise<void> {
+  async adopt(said: CloudView, signal: AbortSignal): Promise<void> {
+    const view = { ...said, interfaces: said.interfaces.map((one) => this.existing.offered(one)) };
     if (view.networkCidrs.length > 0) this.cidrs = view.networkCidrs;
     const links = this.deps.kernel.host.links.list();
     const carried = view.interfaces.flatMap((one): [Uplink, CloudInterface][] => {
@@ -83,6 +89,7 @@ export class Adoption implements PoolHost {
     signal.throwIfAborted();
     await this.applyHost();
     for (const [uplink, one] of carried) this.missUnits(uplink, one);
+    for (const [uplink, one] of carried) this.existing.withdraw(uplink, one);
     for (const [uplink, one] of carried) this.noteReleases(uplink, one);
     const hostAddresses = this.listHostAddressesOnce();
     for (const [uplink, one] of carried) this.holdListed(uplink, one, hostAddresses);
@@ -94,7 +101,7 @@ export class Adoption implements PoolHost {
     const uplink = this.ensureUplink(one, this.deps.kernel.host.links.list());
     if (uplink === undefined) return false;
     await this.applyHost();
-    this.holdUnits(one.id, one.units);
+    this.holdUnits(one.id, this.existing.offered(one).units);
     return true;
   }
 
@@ -217,7 +224,7 @@ export class Adoption implements PoolHost {
   /** Before anything is held: a unit may be another interface's by now. */
   private missUnits(uplink: Uplink, cloud: CloudInterface): void {
     this.losses.interfaceSeen(cloud.id);
-    const said = new Set(cloud.units.map(String));
+    const said = new Set([...cloud.units, ...cloud.foreignUnits].map(String));
     for (const unit of this.deps.pool.units(uplink.slot)) {
       if (!said.has(unit.toString())) this.losses.unitMissed(uplink, unit);
     }
@@ -225,6 +232,7 @@ export class Adoption implements PoolHost {
 
   forgetReleased(): void {
     const { uplinks, pool, journal, clock, log } = this.deps;
+    this.existing.dropUnused();
     if (this.releases.nextAt === undefined) return;
     for (const { slot } of uplinks.list()) {
       for (const unit of pool.releasing(slot)) {

@@ -96,6 +96,7 @@ export function buildParts(deps: DaemonDeps, stopping: AbortSignal) {
     book: () => book,
     clock,
     log,
+    useExisting: () => settings.current.pool.useExisting,
   });
   const reconciler: Reconciler = new Reconciler({
     network,

@@ -16,7 +16,7 @@ export interface PoolHost {
   cancelRelease(id: InterfaceId, units: readonly Cidr[]): void;
   /** The cloud has taken them back by its own word. They are forgotten a settling time later. */
   released(id: InterfaceId, units: readonly Cidr[]): void;
-  /** Forgets what was released long enough ago. Cheap. */
+  /** Forgets what was released long enough ago, and what is held and neither wanted nor used. Cheap. */
   forgetReleased(): void;
   /** When forgetReleased() has something to do; undefined: nothing is on its way back. */
   readonly nextForgetAt: number | undefined;

@@ -86,6 +86,7 @@ export class Reconciler {
   private kicks = 0;
   private failures = 0;
   private isGlancing = false;
+  private usesExisting: boolean | undefined;
   private readonly bornAt: number;
   /** When the cloud was asked for more, lately. */
   private readonly grewAt: number[] = [];
@@ -237,6 +238,7 @@ export class Reconciler {
   /** Asks the cloud, or glances at the metadata, when that is due. */
   private async look(signal: AbortSignal): Promise<void> {
     const { network, clock, host } = this.deps;
+    this.noteSettings();
     const due = this.watch.ask(clock.now(), this.soonerMs());
     if (due === "glance") this.glance(signal);
     if (due !== "describe") return;
@@ -245,6 +247,13 @@ export class Reconciler {
     this.view = view;
     this.describedAt = clock.now();
     await host.adopt(view, signal);
+  }
+
+  /** What may be held of the cloud's answer is another: it is asked for again. */
+  private noteSettings(): void {
+    const { useExisting } = this.deps.settings();
+    if (useExisting !== this.usesExisting) this.watch.stale();
+    this.usesExisting = useExisting;
   }
 
   /** Nobody waits for it: metadata that does not answer delays no pod. */

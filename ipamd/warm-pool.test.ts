@@ -293,3 +293,63 @@ it("both families come and go together", async () => {
       .filter((unit) => unit.includes(":")),
   ).toHaveLength(1);
 });
+
+describe("addresses that were there before us", () => {
+  /** The first of the primary's, as the cloud made it. */
+  const existing = (node: PoolNode) => node.foreign();
+
+  it("stay out of the pool, and are never given back", async () => {
+    await using node = await nodeOf({ settings: SINGLES, secondary: 3 });
+    await node.add(...names(2));
+    await node.remove(...names(2));
+    await node.pass(900_000);
+    expect(
+      node
+        .held()
+        .flat()
+        .filter((unit) => existing(node).includes(unit)),
+    ).toEqual([]);
+    expect(node.inCloud().flat()).toEqual(expect.arrayContaining(existing(node)));
+  });
+
+  it("are given to pods when the setting says so, within two seconds, and stay in the cloud when nobody needs them", async () => {
+    await using node = await nodeOf({ settings: SINGLES, secondary: 3 });
+    node.settings = { ...node.settings, useExisting: true };
+    node.reconciler.kick();
+    await node.pass(2_000);
+    expect(node.held().flat()).toEqual(expect.arrayContaining(existing(node)));
+    await node.add(...names(3));
+    expect(names(3).every((name) => node.addressesOf(name).length === 1)).toBe(true);
+    expect(node.calls("assign")).toBe(1);
+    await node.remove(...names(3));
+    await node.pass(900_000);
+    expect(node.inCloud().flat()).toEqual(expect.arrayContaining(existing(node)));
+    expect(node.held().flat()).toEqual(expect.arrayContaining(existing(node)));
+  });
+
+  it("keep their pods when the setting is taken back, give no more, and are forgotten with the last one", async () => {
+    await using node = await nodeOf({ settings: { ...SINGLES, useExisting: true }, secondary: 3 });
+    await node.add(...names(5));
+    const before = names(5).map((name) => node.addressesOf(name));
+    const used = existing(node).filter((unit) => before.flat().includes(unit.slice(0, -3)));
+    expect(used.length).toBeGreaterThan(0);
+    node.settings = { ...node.settings, useExisting: false };
+    node.reconciler.kick();
+    await node.pass(60_000);
+    expect(names(5).map((name) => node.addressesOf(name))).toEqual(before);
+    expect(node.held().flat()).toEqual(expect.arrayContaining(used));
+    await node.add(...names(3, 10));
+    const fresh = names(3, 10).flatMap((name) => node.addressesOf(name));
+    expect(existing(node).filter((unit) => fresh.includes(unit.slice(0, -3)))).toEqual([]);
+    await node.remove(...names(5));
+    await node.pass(60_000);
+    expect(
+      node
+        .held()
+        .flat()
+        .filter((unit) => existing(node).includes(unit)),
+    ).toEqual([]);
+    expect(node.routes("blackhole").filter((unit) => existing(node).includes(unit))).toEqual([]);
+    expect(node.inCloud().flat()).toEqual(expect.arrayContaining(existing(node)));
+  });
+});

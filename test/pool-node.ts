@@ -56,6 +56,7 @@ export class PoolNode implements AsyncDisposable {
       families,
       points: noFaultPoints,
       demandChanged: () => this.reconciler.kick(),
+      useExisting: () => this.settings.useExisting,
     });
     const { pool, uplinks, adoption: host, book, log } = this.parts;
     this.reconciler = new Reconciler({
@@ -122,6 +123,12 @@ export class PoolNode implements AsyncDisposable {
   /** Units by interface, as the cloud has them. */
   inCloud(): string[][] {
     return this.mine().map(({ units }) => units.map(String));
+  }
+
+  /** Units that were on the primary before us. */
+  foreign(): string[] {
+    const found = this.mine().find(({ owner }) => owner === "primary");
+    return (found?.foreign ?? found?.units ?? []).map(String);
   }
 
   /** Units that the node holds, by slot. */

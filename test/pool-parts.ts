@@ -25,8 +25,16 @@ export function poolParts(options: {
   readonly families?: readonly Family[];
   readonly points?: FaultPoints;
   readonly demandChanged?: () => void;
+  readonly useExisting?: () => boolean;
 }) {
-  const { kernel, clock, families = [4], points = noFaultPoints, demandChanged = () => undefined } = options;
+  const {
+    kernel,
+    clock,
+    families = [4],
+    points = noFaultPoints,
+    demandChanged = () => undefined,
+    useExisting = () => false,
+  } = options;
   const { log } = memoryLogger();
   const [pool, uplinks, journal] = [new Pool(), new Uplinks(kernel.host), new Journal(kernel, points)];
   const book = new LeaseBook({
@@ -52,6 +60,7 @@ export function poolParts(options: {
     book: () => book,
     clock,
     log,
+    useExisting,
   });
   return { pool, uplinks, journal, book, adoption, log };
 }
