@@ -4,11 +4,13 @@ import { FieldNode, RESTORED } from "./field-node.ts";
 
 const ADDR_ASSIGN_SET = "3";
 
+const SINGLES = { "address-unit": "single" };
+
 let field: FieldNode;
 let before: string[];
 
 beforeAll(async () => {
-  field = await FieldNode.start("ha");
+  field = await FieldNode.start("ha", { settings: SINGLES });
   await field.addPods("p0", "p1", "p2", "p3");
   await field.expectTalk();
   // three pods and three addresses for them on each uplink
@@ -19,7 +21,7 @@ beforeAll(async () => {
 // one that has repaired much takes its time with the next repair
 beforeEach(async () => {
   await field.node.daemon?.stop();
-  await field.node.startDaemon();
+  await field.node.startDaemon("ready for pods", {}, SINGLES);
 });
 
 afterAll(() => field?.[Symbol.asyncDispose]());
@@ -124,7 +126,7 @@ it("aws-50: a daemon that finds an uplink down and its table wrong mends them an
   await field.node.daemon?.stop("SIGKILL");
   field.sh("ip route flush table 4102; ip link set eth1 down; ip link add wrong type bridge");
   field.sh("ip link set wrong up; ip route add 10.0.0.1 dev wrong table 4102");
-  await field.node.startDaemon();
+  await field.node.startDaemon("ready for pods", {}, SINGLES);
   field.sh("ip link delete wrong");
   await field.expectState(before);
   await field.expectTalk();

@@ -4,8 +4,8 @@ import { runProgram } from "../../common/kernel/processes.ts";
 import { HOSTILE, runIn } from "../cloudsim/vpc/index.ts";
 import { Cluster, type ClusterNode, twoZones } from "./cluster.ts";
 
-/** As the daemon, for which a second of cooling is enough here. */
-const SETTINGS = { "ip-cooldown-period": "1" };
+/** As the daemon, for which a second of cooling is enough here; single addresses, so that seven pods need every interface. */
+const SETTINGS = { "ip-cooldown-period": "1", "address-unit": "single" };
 
 let cluster: Cluster;
 let node: ClusterNode;

@@ -11,12 +11,13 @@ const SOON = { timeout: 5_000, interval: 100 };
 /** Longer than two answers of the cloud that confirm each other. */
 const CONFIRMED = { timeout: 40_000, interval: 250 };
 
-const SHORT_COOLDOWN = { "ip-cooldown-period": "1" };
+/** Single addresses, so that pods come to lie on two uplinks, and one can be taken away. */
+const SINGLES = { "ip-cooldown-period": "1", "address-unit": "single" };
 
 let field: FieldNode;
 
 beforeAll(async () => {
-  field = await FieldNode.start("ls", { settings: SHORT_COOLDOWN });
+  field = await FieldNode.start("ls", { settings: SINGLES });
   // three to the primary uplink, the others to the second
   await field.addPods("p0", "p1", "p2", "p3", "p4");
 });
@@ -48,7 +49,7 @@ it("a unit unassigned, and our nft table removed, while the daemon was away leav
   unassignIpv4(field.cluster.ec2.account, interfaceId, { addresses: [address], prefixes: [] });
   field.sh("nft delete table inet causeway");
   expect(route()).toHaveLength(1);
-  await field.node.startDaemon("ready for pods", {}, SHORT_COOLDOWN);
+  await field.node.startDaemon("ready for pods", {}, SINGLES);
   await vi.waitFor(() => expect(route()).toEqual([]), SOON);
   await field.expectTalk();
 });
@@ -58,7 +59,7 @@ it("a pool address put on the primary's link while the daemon was away is taken 
   await field.node.daemon?.stop("SIGKILL");
   field.sh(`ip address add ${address}/24 dev eth0`);
   field.cluster.ec2.faults.hang("*", 100);
-  await field.node.startDaemon("serving", {}, SHORT_COOLDOWN);
+  await field.node.startDaemon("serving", {}, SINGLES);
   const there = () => field.sh("ip -o -4 address show dev eth0").includes(`${address}/`);
   await vi.waitFor(() => expect(there()).toBe(false), SOON);
   expect((await uplinkOf(1))?.own).not.toContain(address);

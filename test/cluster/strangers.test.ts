@@ -11,7 +11,7 @@ const SOON = { timeout: 5_000, interval: 50 };
 let field: FieldNode;
 
 beforeAll(async () => {
-  field = await FieldNode.start("st");
+  field = await FieldNode.start("st", { settings: { "address-unit": "single" } });
   await field.addPods("p0", "p1", "p2", "p3");
   await field.expectUnits(6);
 });

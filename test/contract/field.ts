@@ -13,8 +13,8 @@ export const CAUSEWAY = { type: "causeway" } as const;
 /** The daemon's list has what Debian ships: the same chain that tests call. */
 const CHAIN = { CAUSEWAY_PLUGIN_DIR: "/usr/lib/cni", CAUSEWAY_CHAIN: "portmap,bandwidth" };
 
-/** So that the few addresses of a small node are soon free again. */
-const SETTINGS = { "ip-cooldown-period": "1" };
+/** So that the few addresses of a small node are soon free again, and pods lie on every uplink. */
+const SETTINGS = { "ip-cooldown-period": "1", "address-unit": "single" };
 
 /** A chain's pod: what the library was asked, and what came of it. */
 export type ChainPod = {

@@ -80,7 +80,7 @@ it("aws-16: is code 50 until the node can serve pods for the first time, and nev
 
 it("succeeds for a node that is full", async () => {
   const node = await newNode("node-b");
-  await node.startDaemon("ready for pods");
+  await node.startDaemon("ready for pods", {}, { "address-unit": "single" });
   // t3.small: 3 interfaces of 4 addresses, the first of each its own
   for (let index = 0; index < 9; index += 1) await node.addPod(`full-${index}`);
   const { uplinks } = await readPoolPage(node.place.netnsPath);
