@@ -108,9 +108,13 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** Of every node's daemon. */
+/** Of every node's daemon. Its large pool stays, however long a measurement leaves it idle. */
 export function settingsOf(families: Families): Readonly<Record<string, string>> {
-  return { "ip-families": families.map((family) => `ipv${family}`).join(","), "ip-cooldown-period": "1" };
+  return {
+    "ip-families": families.map((family) => `ipv${family}`).join(","),
+    "ip-cooldown-period": "1",
+    "cloud-writes": "no-release",
+  };
 }
 
 /** Waits. As ClusterNode.poolHasFree(), of the families that its pods have. */

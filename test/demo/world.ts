@@ -55,8 +55,8 @@ export const ECHO_PORT = 8080;
 export const LINK_MTU_BYTES = 1500;
 export const INTERNET_MTU_BYTES = 1400;
 
-/** Short, so that measuring ADD and DEL does not run out of addresses. */
-export const DEMO_SETTINGS = { "ip-cooldown-period": "2" } as const;
+/** A short cooling, so that measuring ADD and DEL does not run out of addresses; single ones, so that a few pods lie on every uplink. */
+export const DEMO_SETTINGS = { "ip-cooldown-period": "2", "address-unit": "single" } as const;
 
 const PEER = { ipv4: "10.0.9.9", ipv6: "2001:db8:a:9::9" } as const;
 const ZONES = ["eu-west-1a", "eu-west-1b"] as const;
