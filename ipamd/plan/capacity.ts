@@ -32,7 +32,7 @@ export function podsUsing(
   return Math.max(...counts);
 }
 
-/** Units that an interface can still take. Those on their way back take their place until the cloud says they are gone. */
+/** Units that an interface can still take. Those on their way back take their place until the cloud does not list them. */
 export function roomOn(
   { capabilities }: Pick<PlanInput, "capabilities">,
   one: CloudInterface,
@@ -40,12 +40,7 @@ export function roomOn(
   family: Family,
 ): number {
   const held = new Set(
-    [
-      ...one.units,
-      ...one.foreignUnits,
-      ...(shelf?.releasing ?? []),
-      ...(shelf?.units ?? []).map(({ unit }) => unit),
-    ]
+    [...one.units, ...one.foreignUnits, ...(shelf?.units ?? []).map(({ unit }) => unit)]
       .filter((unit) => unit.family === family)
       .map(String),
   );

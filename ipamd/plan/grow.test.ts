@@ -37,6 +37,18 @@ describe("a shortage", () => {
     ]);
   });
 
+  it("has the room of what the cloud has taken back, and not of what it still lists", () => {
+    const leaving = ["10.0.1.21/32", "10.0.1.22/32", "10.0.1.23/32"];
+    const nic = { units: singles(1, 5, 5) };
+    expect(actionsOf({ pending: 1, nics: [{ ...nic, released: leaving }] })).toEqual([
+      assign(1, four(32, 3)),
+    ]);
+    const settings = { unit: "single" } as const;
+    expect(actionsOf({ settings, pending: 1, nics: [{ ...nic, releasing: leaving }] })).toContainEqual(
+      create([four(32, 2)]),
+    );
+  });
+
   it("counts what has been asked for, and leaves the interface alone that is being written to", () => {
     const running = [assign(1, four(32, 5))];
     expect(actionsOf({ pending: 3, running })).toEqual([]);

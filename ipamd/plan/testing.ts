@@ -40,6 +40,8 @@ export type Nic = {
   readonly ownership?: CloudInterface["ownership"];
   readonly foreign?: readonly string[];
   readonly releasing?: readonly string[];
+  /** As `releasing`, and the cloud does not list them any more. */
+  readonly released?: readonly string[];
   readonly idleMs?: number;
   /** False: its link has not shown on the host. Default: an attached one's has. */
   readonly hasLink?: boolean;
@@ -104,12 +106,12 @@ export function block(slot: number, index: number, leased = 0, idleMs = 0): Unit
 
 const isUp = ({ state = "attached", hasLink = true }: Nic) => state === "attached" && hasLink;
 
-function shelfOf({ units, releasing = [], idleMs = 0 }: Nic, slot: number): Shelf {
+function shelfOf({ units, releasing = [], released = [], idleMs = 0 }: Nic, slot: number): Shelf {
   return {
     slot,
     interfaceId: `eni-${slot}` as InterfaceId,
     units: units.map(factOf),
-    releasing: releasing.map((unit) => Cidr.parse(unit)),
+    releasing: [...releasing, ...released].map((unit) => Cidr.parse(unit)),
     idleMs,
   };
 }
