@@ -30,6 +30,7 @@ export class InterfaceMaker {
   private readonly newInterfaces: NewInterfaces;
   /** Tokens that are being worked on now. */
   private readonly making = new Set<string>();
+  private readonly askedByCard = new Map<number, Set<number>>();
   /** Something of ours may be attached nowhere: after a start, and after a failure. */
   private mayHaveLeft = true;
   private looking: Promise<readonly Ec2Interface[]> | undefined;
@@ -79,7 +80,7 @@ export class InterfaceMaker {
     }
     await this.removeLeftOvers([...listed, ...left], signal);
     const created = found ?? (await this.newInterfaces.create(request, listed, signal));
-    const attached = await this.ensureAttached(created, request, listed, signal);
+    const attached = await this.ensureAttached(created, request, signal);
     const kept = await ensureDeletedWithInstance(this.node, attached, signal);
     return this.addMissingUnits(kept, request, signal);
   }
@@ -104,12 +105,11 @@ export class InterfaceMaker {
   private async ensureAttached(
     created: Ec2Interface,
     request: CreateInterface,
-    listed: readonly Ec2Interface[],
     signal: AbortSignal,
   ): Promise<Ec2Interface> {
     if (created.attachment !== undefined) return created;
     try {
-      return await this.attach(created, request.cardIndex, listed, signal);
+      return await this.attach(created, request.cardIndex, signal);
     } catch (error) {
       if (error instanceof CloudError && REFUSALS.includes(error.code)) {
         await this.remove(created, request.token, signal);
@@ -118,19 +118,16 @@ export class InterfaceMaker {
     }
   }
 
-  private async attach(
-    created: Ec2Interface,
-    cardIndex: number,
-    listed: readonly Ec2Interface[],
-    signal: AbortSignal,
-  ): Promise<Ec2Interface> {
+  private async attach(created: Ec2Interface, cardIndex: number, signal: AbortSignal): Promise<Ec2Interface> {
     const { instanceId } = (await this.node.owner(signal)).identity;
     const refused = new Set<number>();
-    for (let now = listed; ; now = await this.node.list(signal)) {
+    // what others of ours were given meanwhile is known without a question
+    for (let now = await this.node.listed(signal); ; now = await this.node.list(signal)) {
       // a lost reply of an earlier try may have attached it
       const already = now.find((one) => one.id === created.id && one.attachment !== undefined);
       if (already !== undefined) return already;
-      const deviceIndex = freeDeviceIndex(now, cardIndex, refused);
+      const deviceIndex = freeDeviceIndex(now, cardIndex, [...refused, ...this.asked(cardIndex)]);
+      this.asked(cardIndex).add(deviceIndex);
       try {
         const place = { id: created.id, instanceId, deviceIndex, cardIndex };
         const id = await this.attachWhenVisible(place, signal);
@@ -138,8 +135,17 @@ export class InterfaceMaker {
       } catch (error) {
         if (!hasCode(error, "conflict") || refused.size >= INDEX_TRIES) throw error;
         refused.add(deviceIndex);
+      } finally {
+        this.asked(cardIndex).delete(deviceIndex);
       }
     }
+  }
+
+  /** Device indexes of a card that interfaces are being attached at. */
+  private asked(cardIndex: number): Set<number> {
+    const asked = this.askedByCard.get(cardIndex) ?? new Set();
+    this.askedByCard.set(cardIndex, asked);
+    return asked;
   }
 
   private noteAttached(
@@ -229,15 +235,15 @@ export async function ensureDeletedWithInstance(
   return changed;
 }
 
-/** The lowest index of the card that no interface of the instance has; 0 is the primary's place. */
+/** The lowest index of the card that no interface of the instance has, nor one of the others; 0 is the primary's place. */
 function freeDeviceIndex(
   listed: readonly Ec2Interface[],
   cardIndex: number,
-  refused: ReadonlySet<number>,
+  others: readonly number[],
 ): number {
   const attachments = listed.flatMap((one) => one.attachment ?? []);
   const taken = attachments.filter((one) => one.cardIndex === cardIndex).map((one) => one.deviceIndex);
   let index = 1;
-  while (taken.includes(index) || refused.has(index)) index += 1;
+  while (taken.includes(index) || others.includes(index)) index += 1;
   return index;
 }

@@ -141,6 +141,16 @@ describe("AwsNetwork.createInterface()", () => {
     expect(calls.count("AttachNetworkInterface")).toBe(2);
   });
 
+  it("attaches several at the same time, each at an index of its own, by one call each", async () => {
+    const { calls, network } = await start();
+    await network.describe(soon());
+    const made = await Promise.all(
+      ["a", "b"].map((token) => network.createInterface({ ...request(), token }, soon())),
+    );
+    expect(made.map(({ deviceIndex }) => deviceIndex).sort()).toEqual([1, 2]);
+    expect(calls.count("AttachNetworkInterface")).toBe(2);
+  });
+
   it("removes what could not be attached, and the same token works once there is room", async () => {
     const { lab, faults, network } = await start();
     const before = lab.interfaceIds();
