@@ -8,6 +8,7 @@ import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
 import type { Cidr, Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
+import { BeingMade } from "./being-made.ts";
 import { CloudWatch } from "./cloud-watch.ts";
 import { CloudWrites } from "./cloud-writes.ts";
 import { creationToken } from "./creation-token.ts";
@@ -85,6 +86,7 @@ export class Reconciler {
   private wake: (() => void) | undefined;
   private kicks = 0;
   private failures = 0;
+  private readonly beingMade = new BeingMade();
   private isGlancing = false;
   private usesExisting: boolean | undefined;
   private readonly bornAt: number;
@@ -104,7 +106,10 @@ export class Reconciler {
       host: deps.host,
       log: deps.log,
       written: {
-        created: (one) => this.change((interfaces) => [...interfaces.filter(({ id }) => id !== one.id), one]),
+        created: (one) => {
+          this.beingMade.made(one.id);
+          this.change((interfaces) => [...interfaces.filter(({ id }) => id !== one.id), one]);
+        },
         assigned: (id, units) => this.changeOne(id, (one) => ({ ...one, units: united(one.units, units) })),
         released: (id, units) => this.changeOne(id, (one) => ({ ...one, units: without(one.units, units) })),
         deleted: (gone) => this.change((interfaces) => interfaces.filter(({ id }) => id !== gone)),
@@ -225,6 +230,7 @@ export class Reconciler {
       lost: this.deps.host.lostInterfaces(),
       obstacles: this.obstacles.current(settings),
       running: this.writes.running,
+      beingMade: this.beingMade.now(this.isCreating),
     });
     this.lastPlan = made;
     this.planLimit = limitOfPlan(made, this.obstacles.list(), settings);
@@ -244,6 +250,7 @@ export class Reconciler {
     if (due !== "describe") return;
     this.watch.describing(clock.now());
     const view = await network.describe(signal);
+    this.beingMade.listed(view.interfaces, this.view?.interfaces ?? [], this.isCreating);
     this.view = view;
     this.describedAt = clock.now();
     await host.adopt(view, signal);
@@ -319,6 +326,10 @@ export class Reconciler {
     const now = this.deps.clock.now();
     while (this.grewAt.length > 0 && now - (this.grewAt[0] ?? now) > AHEAD_MS) this.grewAt.shift();
     return Math.min(AHEAD_MAX, 2 ** this.grewAt.length - 1);
+  }
+
+  private get isCreating(): boolean {
+    return this.writes.running.some(({ kind }) => kind === "create");
   }
 
   private begin(action: Action, signal: AbortSignal): void {

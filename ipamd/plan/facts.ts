@@ -67,6 +67,8 @@ export type PlanInput = {
   readonly obstacles: Obstacles;
   /** What has been begun and is not done. */
   readonly running: readonly Action[];
+  /** Interfaces in the view that may be what running creations make: each counts once. */
+  readonly beingMade: ReadonlySet<InterfaceId>;
 };
 
 export type Action =

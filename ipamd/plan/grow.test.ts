@@ -56,6 +56,25 @@ describe("a shortage", () => {
     expect(actionsOf({ pending: 5, running, nics })).toEqual([assign(2, four(32, 3))]);
   });
 
+  it("counts interfaces that have come beside those that are being created", () => {
+    const settings = { unit: "single" } as const;
+    const came = { units: singles(2, 9), state: "attaching" as const };
+    const nics = [{ units: singles(1, 9, 9) }, came];
+    const running = [create([four(32, 4)]) as Action];
+    expect(planOf({ settings, pending: 11, nics, running })).toMatchObject({
+      actions: [],
+      count: { coming: 13 },
+    });
+  });
+
+  it("is no reason to ask for more interfaces than there are places for", () => {
+    const settings = { unit: "single" } as const;
+    const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 9), state: "attaching" as const }];
+    const running = [create([four(32, 4)]) as Action];
+    const { actions, limit } = planOf({ settings, pending: 30, nics, running });
+    expect([actions, limit]).toEqual([[], expect.stringContaining("the instance is full")]);
+  });
+
   it("waits for an interface that is being written to, rather than for another one", () => {
     const running = [assign(1, four(32, 5))];
     const capabilities = { ...M5_LARGE, unitsPerInterface: { 4: 29, 6: 29 } };
@@ -96,7 +115,8 @@ describe("a shortage", () => {
   it("counts an interface once that is being created and that the cloud lists already", () => {
     const running = [create([four(32, 9)]) as Action];
     const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 9), state: "attaching" as const }];
-    expect(planOf({ pending: 7, nics, running }).count.coming).toBe(9);
+    const beingMade = new Set(["eni-2" as InterfaceId]);
+    expect(planOf({ pending: 7, nics, running, beingMade }).count.coming).toBe(9);
   });
 
   it("is asked for in each family by what that one lacks, so that both families meet", () => {

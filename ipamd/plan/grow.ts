@@ -60,11 +60,11 @@ export function comingPods(input: PlanInput): number {
   const created = input.running.flatMap((action) =>
     action.kind === "create" ? [podsOf(action.units, input.families)] : [],
   );
-  // one that is being created shows in the cloud's list before its creation has ended: it is one and the same
-  const arriving = arrivals(input).map(({ units }) =>
-    Math.min(...input.families.map((family) => addressesIn(units, family))),
-  );
-  return total(assigned) + Math.max(total(created), total(arriving));
+  // one that is being created may show in the cloud's list before its creation has ended: it is one and the same
+  const arriving = arrivals(input)
+    .filter(({ id }) => !input.beingMade.has(id))
+    .map(({ units }) => Math.min(...input.families.map((family) => addressesIn(units, family))));
+  return total(assigned) + total(created) + total(arriving);
 }
 
 /** Interfaces of this pool that are not uplinks yet. */
@@ -241,11 +241,11 @@ function mayCreate(input: PlanInput): Limit | undefined {
 }
 
 /** A card index for each interface that may still be added, those that are being created left out. */
-function freePlaces({ capabilities, view, running, settings }: PlanInput): number[] {
+function freePlaces({ capabilities, view, running, beingMade, settings }: PlanInput): number[] {
   const present = view.interfaces.filter(({ state }) => state !== "detached");
   const creating = running.flatMap((action) => (action.kind === "create" ? [action.cardIndex] : []));
   // what is being created may be in the list already
-  const known = present.filter(({ state }) => state === "attaching").length;
+  const known = present.filter(({ id }) => beingMade.has(id)).length;
   const unseen = Math.max(0, creating.length - known);
   const places = capabilities.cards.flatMap(({ index, interfacesMax }) => {
     const taken = present.filter(({ cardIndex }) => cardIndex === index).length;

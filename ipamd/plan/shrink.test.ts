@@ -38,6 +38,19 @@ describe("what is not wanted any more", () => {
     expect(actionsOf({ nics: [{ units: some(2 * RELEASE_AFTER_MS) }] })).toMatchObject([{ kind: "release" }]);
   });
 
+  it("waits for a block, rather than give back the single addresses that the block could go instead of", () => {
+    const units = (idleMs: number) => [
+      ...singles(1, 2, 2),
+      ...singles(2, 3, 0, RELEASE_AFTER_MS),
+      block(1, 0, 0, idleMs),
+    ];
+    expect(actionsOf({ nics: [{ units: units(RELEASE_AFTER_MS - 1) }] })).toEqual([]);
+    const [, , first] = units(0);
+    expect(actionsOf({ nics: [{ units: units(RELEASE_AFTER_MS) }] })).toEqual([
+      release(1, block(1, 0), first as Unit),
+    ]);
+  });
+
   it("stays longer when it is little", () => {
     const few = (idleMs: number) => ({ nics: [{ units: singles(1, 5, 0, idleMs) }] });
     expect(actionsOf(few(LONG_MS))).toEqual([]);

@@ -56,7 +56,15 @@ export type Node = {
 } & Partial<
   Pick<
     PlanInput,
-    "families" | "ahead" | "isAnnounced" | "isFresh" | "maxPods" | "capabilities" | "running" | "lost"
+    | "families"
+    | "ahead"
+    | "isAnnounced"
+    | "isFresh"
+    | "maxPods"
+    | "capabilities"
+    | "running"
+    | "beingMade"
+    | "lost"
   >
 >;
 
@@ -82,6 +90,7 @@ export function inputOf({
     lost: new Set(),
     obstacles: { ...NO_OBSTACLES, ...obstacles },
     running: [],
+    beingMade: new Set(),
     ...rest,
   };
 }
