@@ -5,7 +5,12 @@ import type { CloudInterface } from "../providers/provider.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Uplink } from "./uplink.ts";
 
-const MAC = { carried: "02:00:00:00:00:01", coming: "02:00:00:00:00:02", foreign: "02:00:00:00:00:03" };
+const MAC = {
+  carried: "02:00:00:00:00:01",
+  coming: "02:00:00:00:00:02",
+  foreign: "02:00:00:00:00:03",
+  away: "02:00:00:00:00:04",
+};
 const ETH0: Link = { index: 2, name: "eth0", mac: parseMac(MAC.carried), mtuBytes: 9001, up: true, group: 0 };
 
 let arrivals: Arrivals;
@@ -16,7 +21,12 @@ beforeEach(() => {
   linkIndexes = new Set([ETH0.index]);
   hasAnswered = true;
   const uplink = { mac: ETH0.mac, linkIndex: ETH0.index, linkName: ETH0.name } as Uplink;
-  const interfaces = [cloud("carried", "shared"), cloud("coming", "ours"), cloud("foreign", "foreign")];
+  const interfaces = [
+    cloud("carried", "shared"),
+    cloud("coming", "ours"),
+    cloud("foreign", "foreign"),
+    { ...cloud("away", "ours"), state: "detached" as const },
+  ];
   arrivals = new Arrivals({
     uplinks: { list: () => [uplink] },
     hasLink: (index) => linkIndexes.has(index),
@@ -60,6 +70,7 @@ describe("Arrivals.notice()", () => {
       link(MAC.coming, { kind: "veth" }),
       "expected",
     ],
+    ["one that the cloud had as detached", link(MAC.away), "returned"],
     ["a bridge over it", link(MAC.coming, { kind: "bridge" }), undefined],
     ["an interface that is not ours", link(MAC.foreign), undefined],
     ["a device that the cloud has not told of", link("0a:00:00:00:00:09"), "unknown"],
@@ -67,15 +78,15 @@ describe("Arrivals.notice()", () => {
     ["a tunnel without an address", link(undefined, { kind: "ipip" }), undefined],
     ["loopback", link(undefined, { name: "lo" }), undefined],
     ["an uplink's own link", ETH0, undefined],
-    ["an uplink's link under another name", { ...ETH0, name: "ens5" }, "expected"],
+    ["an uplink's link under another name", { ...ETH0, name: "ens5" }, "returned"],
     ["a VLAN on an uplink", link(MAC.carried, { kind: "vlan", name: "eth0.7" }), undefined],
   ])("of %s", (_, subject, wanted) => {
     expect(arrivals.notice("set", subject)).toBe(wanted);
   });
 
-  it("takes the link that an uplink has got anew for expected, once the old one is gone", () => {
+  it("takes the link that an uplink has got anew for returned, once the old one is gone", () => {
     linkIndexes.clear();
-    expect(arrivals.notice("set", link(MAC.carried))).toBe("expected");
+    expect(arrivals.notice("set", link(MAC.carried))).toBe("returned");
   });
 
   it("tells each arrival once, and again when the link is another", () => {

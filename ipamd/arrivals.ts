@@ -4,6 +4,7 @@
  */
 import type { Link } from "../common/kernel/links.ts";
 import type { CloudView } from "../providers/provider.ts";
+import type { Uplink } from "./uplink.ts";
 import type { Uplinks } from "./uplinks.ts";
 
 export type ArrivalsDeps = {
@@ -13,8 +14,11 @@ export type ArrivalsDeps = {
   readonly view: () => CloudView | undefined;
 };
 
-/** Expected: an interface that the cloud has told of, whose link this is. Unknown: a device that it has not told of. */
-export type Arrival = "expected" | "unknown";
+/**
+ * Expected: the link of an interface that the cloud has given, and that is all that was waited for. Returned: that of an interface which carried pods by
+ * another one, or which the cloud had as detached. Unknown: a device that it has not told of.
+ */
+export type Arrival = "expected" | "returned" | "unknown";
 
 export class Arrivals {
   private readonly deps: ArrivalsDeps;
@@ -42,13 +46,13 @@ export class Arrivals {
     const cloud = view.interfaces.find(({ mac }) => mac === link.mac);
     if (cloud === undefined) return link.kind === undefined ? "unknown" : undefined;
     if (cloud.ownership === "foreign") return undefined;
-    return this.isCarriedBefore(link) ? undefined : "expected";
+    const uplink = this.deps.uplinks.list().find(({ mac }) => mac === link.mac);
+    if (uplink !== undefined) return this.isCarriedBefore(uplink, link) ? undefined : "returned";
+    return cloud.state === "attaching" || cloud.state === "attached" ? "expected" : "returned";
   }
 
-  /** Its uplink has another link, or this one under this name. Links on top of an uplink's have its hardware address too. */
-  private isCarriedBefore({ mac, index, name }: Link): boolean {
-    const uplink = this.deps.uplinks.list().find((other) => other.mac === mac);
-    if (uplink === undefined) return false;
+  /** The uplink has another link, or this one under this name. Links on top of an uplink's have its hardware address too. */
+  private isCarriedBefore(uplink: Uplink, { index, name }: Link): boolean {
     if (uplink.linkIndex === index) return uplink.linkName === name;
     return this.deps.hasLink(uplink.linkIndex);
   }

@@ -234,8 +234,10 @@ function buildGuard(
       forwardAccepts: () => hostNetwork.applyForward(),
       otherLink: (change, link) => {
         const arrival = arrivals.notice(change, link);
-        if (arrival === "expected") reconciler.kickFresh();
-        else if (arrival === "unknown") reconciler.kickFreshLater();
+        // what comes while we create one is most probably that one, and its creation tells
+        if (arrival === "expected") reconciler.kick();
+        else if (arrival === "returned") reconciler.kickFresh();
+        else if (arrival === "unknown" && !reconciler.isCreating) reconciler.kickFreshLater();
       },
       ...knowDamage({ uplinks, book, pool, families: settings.current.families }),
     },

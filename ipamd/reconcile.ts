@@ -135,6 +135,11 @@ export class Reconciler {
     this.kick();
   }
 
+  /** An interface is on its way that the cloud may not have told of yet. */
+  get isCreating(): boolean {
+    return this.writes.running.some(({ kind }) => kind === "create");
+  }
+
   /** What the cloud said last; undefined before its first answer. */
   get cloudView(): CloudView | undefined {
     return this.view;
@@ -326,10 +331,6 @@ export class Reconciler {
     const now = this.deps.clock.now();
     while (this.grewAt.length > 0 && now - (this.grewAt[0] ?? now) > AHEAD_MS) this.grewAt.shift();
     return Math.min(AHEAD_MAX, 2 ** this.grewAt.length - 1);
-  }
-
-  private get isCreating(): boolean {
-    return this.writes.running.some(({ kind }) => kind === "create");
   }
 
   private begin(action: Action, signal: AbortSignal): void {
