@@ -14,6 +14,8 @@ import { type PoolPage, readPoolPage } from "../cluster/pool-page.ts";
 /** The books of one node at one moment. */
 export type Books = {
   readonly page: PoolPage;
+  /** Units by interface, those of the node itself included. */
+  readonly cloud: ReadonlyMap<string, readonly string[]>;
   readonly kernel: KernelState;
   readonly problems: readonly string[];
 };
@@ -38,14 +40,12 @@ export class Auditor implements AsyncDisposable {
   async read(): Promise<Books> {
     const page = await readPoolPage(this.node.place.netnsPath);
     const kernel = readKernel(this.kernel);
+    const cloud = this.cloudUnits();
     return {
       page,
+      cloud,
       kernel,
-      problems: [
-        ...compareCloud(this.cloudUnits(), page, this.node),
-        ...checkUses(page),
-        ...compareKernel(kernel, page),
-      ],
+      problems: [...compareCloud(cloud, page, this.node), ...checkUses(page), ...compareKernel(kernel, page)],
     };
   }
 
@@ -94,7 +94,9 @@ function compareCloud(
       const said = (cloud.get(interfaceId) ?? []).filter(
         (unit) => !notForPods.includes(unit.split("/")[0] ?? ""),
       );
-      return differences(`units of ${interfaceId}, cloud and pool`, said, [...units, ...releasing]);
+      // what goes back is the cloud's already, or not yet
+      const held = said.filter((unit) => !releasing.includes(unit));
+      return differences(`units of ${interfaceId}, cloud and pool`, held, units);
     }),
   ];
 }
@@ -135,6 +137,7 @@ function compareKernel(state: KernelState, page: PoolPage): string[] {
     [...held, ...releasing].map((unit) => `${slot} ${unit}`),
   );
   const held = page.uplinks.flatMap((uplink) => uplink.units);
+  const leaving = page.uplinks.flatMap((uplink) => uplink.releasing);
   const lease = (container: string, ifname: string, addresses: readonly unknown[]) =>
     `${container} ${ifname} ${addresses.join(" ")}`;
   return [
@@ -144,6 +147,7 @@ function compareKernel(state: KernelState, page: PoolPage): string[] {
       units,
     ),
     ...differences("held units, routes and pool", routesOf(state, "blackhole"), held),
+    ...differences("units that go back, routes and pool", routesOf(state, "prohibit"), leaving),
     ...differences(
       "leases, links and pool",
       found.leases.map(({ record }) =>

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { IpAddress } from "../../common/ip.ts";
+import type { RawSettings } from "../../ipamd/settings.ts";
 import { unassignIpv4 } from "../cloudsim/aws/model/assign.ts";
 import { tcpAsk } from "../cloudsim/probe/index.ts";
 import { HOSTILE, type Place } from "../cloudsim/vpc/index.ts";
@@ -14,10 +15,15 @@ import { type CrashMoment, type RecordedPoints, recordPoints, unrecordedPlaces }
 
 /** Short, so that the end of a cooling is one of the things that a crash cuts. */
 const SETTINGS = { "ip-cooldown-period": "1" };
+/** A pool with much to give back, and one that gives it back at once. */
+const LARGE = { ...SETTINGS, "spare-addresses": "6" };
+const FRUGAL = { ...SETTINGS, "release-after": "1" };
 
 const DEATH_DEADLINE_MS = 10_000;
 /** Two answers of the cloud, as far apart as they must be to confirm each other. */
 const CONFIRM_DEADLINE_MS = 25_000;
+/** Idle for a second, and the pace at which a surplus is looked at. */
+const RELEASE_DEADLINE_MS = 40_000;
 
 let cluster: Cluster;
 let points: RecordedPoints;
@@ -74,12 +80,16 @@ async function buildScene(name: string): Promise<Scene> {
 }
 
 /** Starts the next daemon over what the last one left, to die at a moment. */
-function startToDieAt({ node }: Pick<Scene, "node">, moment: CrashMoment | undefined) {
+function startToDieAt(
+  { node }: Pick<Scene, "node">,
+  moment: CrashMoment | undefined,
+  settings: RawSettings = SETTINGS,
+) {
   tried = moment === undefined ? tried : [...tried, moment];
   return node.startDaemon(
     "serving",
     moment === undefined ? {} : { CAUSEWAY_TEST_CRASH_AT: moment },
-    SETTINGS,
+    settings,
   );
 }
 
@@ -99,8 +109,20 @@ async function settledWithout({ auditor, node }: Scene, sandbox: Sandbox): Promi
 }
 
 /** The pool has grown to what it wants to have free. */
-function settledWithSpare({ auditor }: Scene): Promise<Books> {
-  return auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= 2) ?? false);
+function settledWithSpare({ auditor }: Scene, spare = 2): Promise<Books> {
+  return auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= spare) ?? false);
+}
+
+/** What the spare does not need has gone back for good: nothing of it is in the cloud or in the pool. */
+function settledFrugally({ auditor }: Scene): Promise<Books> {
+  return auditor.settled(({ page: { uplinks }, cloud }) => {
+    const [free] = uplinks.flatMap(({ families }) => families.filter(({ family }) => family === 4));
+    const listed = [...cloud.values()].flat();
+    return (
+      free?.free === 2 &&
+      uplinks.flatMap(({ releasing }) => releasing).every((unit) => !listed.includes(unit))
+    );
+  }, RELEASE_DEADLINE_MS);
 }
 
 async function expectNoLoss({ flows }: Scene): Promise<void> {
@@ -139,7 +161,7 @@ describe.concurrent("a daemon killed in the middle of", () => {
       await node.daemon?.stop("SIGKILL");
     }
     await expectNoLoss(scene);
-  }, 90_000);
+  }, 180_000);
 
   it("a DEL has ended the lease after the restart", async () => {
     await using scene = await buildScene("del");
@@ -155,7 +177,7 @@ describe.concurrent("a daemon killed in the middle of", () => {
       await settledWithout(scene, sandbox);
     }
     await expectNoLoss(scene);
-  }, 90_000);
+  }, 180_000);
 
   it("undoing an ADD whose plugin was killed leaves nothing once the runtime's DEL has come", async () => {
     await using scene = await buildScene("undo");
@@ -173,7 +195,7 @@ describe.concurrent("a daemon killed in the middle of", () => {
       await settledWithout(scene, sandbox);
     }
     await expectNoLoss(scene);
-  }, 90_000);
+  }, 180_000);
 
   it("the end of a cooling frees the addresses after the restart", async () => {
     await using scene = await buildScene("cool");
@@ -188,7 +210,7 @@ describe.concurrent("a daemon killed in the middle of", () => {
       await scene.auditor.settled(({ page }) => page.cooling.length === 0);
     }
     await expectNoLoss(scene);
-  }, 90_000);
+  }, 180_000);
 
   it("taking a unit from the cloud holds it after the restart", async () => {
     const node = await newNode("hold");
@@ -200,7 +222,7 @@ describe.concurrent("a daemon killed in the middle of", () => {
     await node.startDaemon("ready for pods", {}, SETTINGS);
     await using auditor = await Auditor.open(cluster, node);
     await auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= 2) ?? false);
-  }, 90_000);
+  }, 180_000);
 
   it("giving up a unit that the cloud took away has given it up after the restart", async () => {
     await using scene = await buildScene("drop");
@@ -217,6 +239,39 @@ describe.concurrent("a daemon killed in the middle of", () => {
         CONFIRM_DEADLINE_MS,
       );
       await auditor.settled();
+    }
+    await expectNoLoss(scene);
+  }, 180_000);
+
+  it("giving units back to the cloud has given them back after the restart", async () => {
+    await using scene = await buildScene("release");
+    // among the last of several, too
+    for (const moment of points.release.flatMap((first) => [first, first.replace(/:1$/, ":3")])) {
+      await scene.node.daemon?.stop("SIGKILL");
+      await startToDieAt(scene, undefined, LARGE);
+      await settledWithSpare(scene, 6);
+      await scene.node.daemon?.stop("SIGKILL");
+      await startToDieAt(scene, moment, FRUGAL);
+      await died(scene, RELEASE_DEADLINE_MS);
+      await startToDieAt(scene, undefined, FRUGAL);
+      await settledFrugally(scene);
+    }
+    await expectNoLoss(scene);
+  }, 300_000);
+
+  it("keeping units that the cloud refused to take back loses none of them", async () => {
+    await using scene = await buildScene("keep");
+    const { faults } = cluster.ec2;
+    for (const moment of points.keep) {
+      await scene.node.daemon?.stop("SIGKILL");
+      await startToDieAt(scene, undefined, LARGE);
+      await settledWithSpare(scene, 6);
+      await scene.node.daemon?.stop("SIGKILL");
+      faults.fail("UnassignPrivateIpAddresses", "UnauthorizedOperation", 1, 403);
+      await startToDieAt(scene, moment, FRUGAL);
+      await died(scene, RELEASE_DEADLINE_MS);
+      await startToDieAt(scene, undefined, LARGE);
+      await settledWithSpare(scene, 6);
     }
     await expectNoLoss(scene);
   }, 180_000);
