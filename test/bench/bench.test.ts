@@ -23,6 +23,13 @@ describe("npm run bench", () => {
     expect(result.forwarding).toMatchObject(RATIO);
     expect(result.memory).toMatchObject({ withPods: { residentMb: expect.any(Number) } });
     expect(result.restart).toMatchObject({ packetsLost: expect.any(Number) });
+    const { writes } = result as { writes: Record<string, number> };
+    expect(writes["m5.large"]).toBeLessThanOrEqual(2);
+    // three interfaces of three calls each, one assignment, and one tag, which is one too many
+    expect(writes["m5.4xlarge"]).toBeLessThanOrEqual(11);
+    expect(lines.filter((line) => /^cloud writes for 100 pods, m5.*: (met|missed)$/.test(line))).toHaveLength(
+      2,
+    );
   }, 180_000);
 });
 

@@ -15,6 +15,7 @@ import type { Options } from "./options.ts";
 import { measureRestart, type Restart } from "./restart.ts";
 import type { BenchPod, Side } from "./sides.ts";
 import type { Families, World } from "./world.ts";
+import { COLD_NODES, measureWrites, type Writes } from "./writes.ts";
 
 type Populated = { readonly node: ClusterNode; readonly side: Side; readonly pods: readonly BenchPod[] };
 export type Progress = (text: string) => void;
@@ -95,6 +96,12 @@ export class Lab {
     const { node, side, pods } = await this.populated(this.options.pods[1], DUAL);
     this.progress("restarts");
     return measureRestart(this.world, node, side, pods, this.options.restarts);
+  }
+
+  async writes(): Promise<Writes> {
+    const { coldPods } = this.options;
+    const nodes = Object.keys(COLD_NODES).length;
+    return measureWrites(this.world.cluster, coldPods, this.counter("cold nodes", nodes));
   }
 
   private field(pods: number, families: Families): Promise<Field> {

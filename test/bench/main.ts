@@ -20,6 +20,7 @@ async function measure(lab: Lab, { parts, pods }: Options): Promise<Results> {
   if (wanted.has("burst")) results.burst = await variants(pods, (count) => lab.burst(count));
   if (wanted.has("forwarding")) results.forwarding = await lab.forwarding();
   if (wanted.has("restart")) results.restart = await lab.restart();
+  if (wanted.has("writes")) results.writes = await lab.writes();
   return results;
 }
 

@@ -1,7 +1,16 @@
 import { parseArgs } from "node:util";
 
 /** What can be measured: the keys of the result. */
-export const PARTS = ["add", "del", "delNetns", "burst", "forwarding", "memory", "restart"] as const;
+export const PARTS = [
+  "add",
+  "del",
+  "delNetns",
+  "burst",
+  "forwarding",
+  "memory",
+  "restart",
+  "writes",
+] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How much is measured. */
@@ -20,6 +29,8 @@ export type Options = {
   readonly flowSeconds: number;
   readonly churn: number;
   readonly restarts: number;
+  /** Pods of a node that has nothing. */
+  readonly coldPods: number;
 };
 
 export const USAGE = `npm run bench -- [--only NAME]... [--pairs N] [--quick] [--json]
@@ -39,6 +50,7 @@ const WHOLE = {
   flowSeconds: 0.3,
   churn: 10_000,
   restarts: 5,
+  coldPods: 100,
 } as const;
 const QUICK = {
   dadRounds: 1,
@@ -49,6 +61,7 @@ const QUICK = {
   flowSeconds: 0.05,
   churn: 40,
   restarts: 1,
+  coldPods: 100,
 } as const;
 
 /** Throws RangeError with the usage. */

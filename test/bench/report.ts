@@ -5,6 +5,7 @@ import type { MemoryResults } from "./memory.ts";
 import type { Burst, Compared, ComparedToFloor } from "./operations.ts";
 import type { Restart } from "./restart.ts";
 import type { Ratio } from "./statistics.ts";
+import { COLD_NODES, type ColdNode, type Writes } from "./writes.ts";
 
 /** By number of pods that were there, and once more with IPv4 alone. The first stands in the result's own fields. */
 export type WithVariants<T> = T & { readonly pods: Readonly<Record<string, T>>; readonly ipv4?: T };
@@ -19,6 +20,7 @@ export type Results = {
   forwarding?: Forwarding;
   memory?: MemoryResults;
   restart?: Restart;
+  writes?: Writes;
 };
 
 type Row = readonly [what: string, ours: string, peer: string, ratio: string];
@@ -34,6 +36,7 @@ export function printTable(results: Results, processors: number): string {
     ...forwardingRows(results.forwarding),
     ...memoryRows(results.memory),
     ...restartRows(results.restart),
+    ...writesRows(results.writes),
   ];
   const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) =>
@@ -112,6 +115,18 @@ function restartRows(results: Restart | undefined): Row[] {
     ["  first ADD done after", ms(firstAddMs), "", ""],
     ["  packets lost between pods", `${packetsLost} of ${packetsSent}`, "", ""],
   ];
+}
+
+function writesRows(results: Writes | undefined): Row[] {
+  if (results === undefined) return [];
+  const { pods } = results;
+  const row = (type: ColdNode): Row => {
+    const { unit, writesMax } = COLD_NODES[type];
+    const units = unit === "block" ? "blocks" : "single addresses";
+    const verdict = `at most ${writesMax}: ${results[type] <= writesMax ? "met" : "missed"}`;
+    return [`cloud writes for ${pods} pods, ${type}, ${units}`, String(results[type]), "", verdict];
+  };
+  return [row("m5.large"), row("m5.4xlarge")];
 }
 
 function ms(value: number): string {

@@ -10,7 +10,6 @@ import { primaryOf } from "../cloudsim/aws/model/launch.ts";
 import { runIn } from "../cloudsim/vpc/commands.ts";
 import { HOSTILE, type Place } from "../cloudsim/vpc/index.ts";
 import { Cluster, type ClusterNode } from "../cluster/cluster.ts";
-import { readPoolPage } from "../cluster/pool-page.ts";
 import { causewayPlugin, peerPlugin, Side } from "./sides.ts";
 
 export type Families = readonly (4 | 6)[];
@@ -51,13 +50,13 @@ export class World implements AsyncDisposable {
     const primary = primaryOf(account, node.instance);
     // at first sight of the interface it notes what is there as not ours: so units come after
     await node.startDaemon("ready for pods", {}, settingsOf(families));
-    await hasFree(node, families, 1);
+    await node.poolHasFree(1, POOL_WITHIN_MS, families);
     assignIpv4(account, primary.id, { prefixCount: BLOCKS }, false);
     assignIpv6(account, primary.id, { prefixCount: 1 });
     // a restart looks at the cloud at once
     await node.daemon?.stop();
     await node.startDaemon("ready for pods", {}, settingsOf(families));
-    await hasFree(node, families, BLOCKS * 16);
+    await node.poolHasFree(BLOCKS * 16, POOL_WITHIN_MS, families);
     return node;
   }
 
@@ -115,16 +114,4 @@ export function settingsOf(families: Families): Readonly<Record<string, string>>
     "ip-cooldown-period": "1",
     "cloud-writes": "no-release",
   };
-}
-
-/** Waits. As ClusterNode.poolHasFree(), of the families that its pods have. */
-async function hasFree(node: ClusterNode, wanted: Families, pods: number): Promise<void> {
-  for (const end = performance.now() + POOL_WITHIN_MS; performance.now() < end; await delay(20)) {
-    const { uplinks } = await readPoolPage(node.place.netnsPath);
-    const free = uplinks.map(({ families }) =>
-      Math.min(...families.filter(({ family }) => wanted.includes(family)).map((one) => one.free)),
-    );
-    if (free.reduce((sum, count) => sum + count, 0) >= pods) return;
-  }
-  throw new Error(`${node.name} has no ${pods} free addresses in ${POOL_WITHIN_MS} ms`);
 }

@@ -211,12 +211,14 @@ export class ClusterNode {
     renameSync(next, this.settingsPath);
   }
 
-  /** Resolves once so many pods could be served without waiting. Throws at the deadline. */
-  async poolHasFree(pods: number, timeoutMs = 10_000): Promise<void> {
+  /** Resolves once so many pods, with an address of each of these families, could be served without waiting. Throws at the deadline. */
+  async poolHasFree(pods: number, timeoutMs = 10_000, wanted: readonly (4 | 6)[] = [4, 6]): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const { uplinks } = await readPoolPage(this.place.netnsPath, INSPECT_PORT);
-      const free = uplinks.map(({ families }) => Math.min(...families.map((family) => family.free)));
+      const free = uplinks.map(({ families }) =>
+        Math.min(...families.filter(({ family }) => wanted.includes(family)).map((one) => one.free)),
+      );
       if (free.reduce((sum, count) => sum + count, 0) >= pods) return;
       if (performance.now() >= deadline)
         throw new Error(`${this.name} has no ${pods} free addresses in ${timeoutMs} ms`);
