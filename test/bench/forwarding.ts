@@ -27,8 +27,8 @@ export type Forwarding = {
   readonly againstConntrack: Readonly<Record<string, Ratio>>;
 } & Ratio;
 
-/** In the VPC, and nobody's. */
-const VPC_HOST = "10.0.127.99";
+/** In the VPC and no subnet of it: no block of the pool can have it. */
+const VPC_HOST = "10.0.255.99";
 const CONNTRACK =
   "add table ip bench; add chain ip bench forward { type filter hook forward priority 0; }; add rule ip bench forward ct state invalid drop";
 
