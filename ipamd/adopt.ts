@@ -49,6 +49,8 @@ export class Adoption implements PoolHost {
   private readonly losses: Losses;
   private readonly releases = new Releases();
   private readonly existing: ExistingUnits;
+  /** Interfaces that are being deleted at our request. */
+  private readonly leaving = new Set<InterfaceId>();
   private cidrs: readonly Cidr[] = [];
   private orphans: readonly OrphanUnit[] = [];
 
@@ -142,7 +144,18 @@ export class Adoption implements PoolHost {
     for (const unit of units) this.releases.released(unit, this.deps.clock.now());
   }
 
+  async interfaceLeaving(id: InterfaceId): Promise<void> {
+    this.leaving.add(id);
+    await this.applyHost();
+  }
+
+  async interfaceStays(id: InterfaceId): Promise<void> {
+    this.leaving.delete(id);
+    await this.applyHost();
+  }
+
   interfaceDeleted(id: InterfaceId): void {
+    this.leaving.delete(id);
     const uplink = this.deps.uplinks.byInterface(id);
     if (uplink === undefined) return;
     for (const unit of this.deps.pool.releasing(uplink.slot)) this.releases.settled(unit);
@@ -155,7 +168,8 @@ export class Adoption implements PoolHost {
 
   /** Stops giving addresses of uplinks whose link is gone. True when there is a new one: the cloud should be asked. */
   missLostLinks(): boolean {
-    return this.lostUplinks().filter((uplink) => this.losses.linkMissed(uplink)).length > 0;
+    const lost = this.lostUplinks().filter(({ interfaceId }) => !this.leaving.has(interfaceId));
+    return lost.filter((uplink) => this.losses.linkMissed(uplink)).length > 0;
   }
 
   /** Uplinks whose link is not on this host now. */
@@ -170,7 +184,9 @@ export class Adoption implements PoolHost {
     const wanted = () => {
       // one whose link went (detached by hand) must not keep the others from being put in order
       const lost = new Set(this.lostUplinks().map(({ slot }) => slot));
-      const there = uplinks.list().filter(({ slot }) => !lost.has(slot));
+      const there = uplinks
+        .list()
+        .filter(({ slot, interfaceId }) => !lost.has(slot) && !this.leaving.has(interfaceId));
       return {
         uplinks: there,
         units: new Map(there.map(({ slot }) => [slot, [...pool.units(slot), ...pool.releasing(slot)]])),

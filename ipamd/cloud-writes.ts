@@ -135,9 +135,11 @@ export class CloudWrites {
     // somebody has got one of its addresses meanwhile
     if (leaving.length < units.length) return host.cancelRelease(interfaceId, leaving);
     try {
+      await host.interfaceLeaving(interfaceId);
       await network.deleteInterface(interfaceId, signal);
     } catch (error) {
       if (isRefusal(error)) host.cancelRelease(interfaceId, leaving);
+      await host.interfaceStays(interfaceId);
       throw error;
     }
     log.info({ interfaceId }, "interface deleted: its addresses were not needed");

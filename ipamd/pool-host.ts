@@ -20,6 +20,10 @@ export interface PoolHost {
   forgetReleased(): void;
   /** When forgetReleased() has something to do; undefined: nothing is on its way back. */
   readonly nextForgetAt: number | undefined;
+  /** It is about to be deleted, and holds nothing that pods use: nothing goes by it any more, and its link's end is nobody's damage. Throws KernelError. */
+  interfaceLeaving(id: InterfaceId): Promise<void>;
+  /** Its deletion has failed: it is as before. Throws KernelError. */
+  interfaceStays(id: InterfaceId): Promise<void>;
   /** The cloud has deleted it by its own word: everything of it is forgotten. */
   interfaceDeleted(id: InterfaceId): void;
   /** Interfaces that carried pods and whose link is not on this host now. */

@@ -192,6 +192,21 @@ describe("shrinking", () => {
     expect(node.kernel.nft.list("uplink")).toHaveLength(2);
   });
 
+  it("keeps an interface that the cloud does not delete, and gives its addresses again", async () => {
+    await using node = await nodeOf({ settings: SINGLES });
+    await node.add(...names(12));
+    await node.pass(2_000);
+    node.cloud.failNext("delete", { code: "unauthorized", times: 1_000 });
+    node.cloud.failNext("detach", { code: "unauthorized", times: 1_000 });
+    await node.remove(...names(12));
+    await node.pass(600_000);
+    expect(node.parts.uplinks.list()).toHaveLength(2);
+    await node.add(...names(12, 20));
+    await node.pass(5_000);
+    expect(names(12, 20).every((name) => node.addressesOf(name).length === 1)).toBe(true);
+    expect(node.held()).toHaveLength(2);
+  });
+
   it("keeps the pods, whatever goes around them", async () => {
     await using node = await nodeOf({ settings: SINGLES });
     await node.add(...names(12));
