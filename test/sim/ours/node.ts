@@ -82,6 +82,7 @@ class OurNode implements NodeAgent {
       book: () => this.book,
       clock,
       log: silent,
+      useExisting: () => false,
     });
     this.book.runCooling(this.stopping.signal).catch((error: unknown) => clock.fail(error));
   }
