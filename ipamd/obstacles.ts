@@ -50,11 +50,13 @@ export class ObstacleBook {
     const subnets = error instanceof CloudError ? error.subnetIds : [];
     switch (code) {
       case "subnet-exhausted":
-        for (const id of subnets) this.set(`full-subnet ${id}`, cause, FULL_SUBNET_FOR_MS);
+        for (const id of subnets)
+          if (!isAvoided(action, id)) this.set(`full-subnet ${id}`, cause, FULL_SUBNET_FOR_MS);
         if (action.kind === "create") this.set("creation", cause, FULL_SUBNET_FOR_MS);
         return false;
       case "no-free-block":
-        for (const id of subnets) this.set(`blockless-subnet ${id}`, cause, BLOCKLESS_FOR_MS);
+        for (const id of subnets)
+          if (!isAvoided(action, id)) this.set(`blockless-subnet ${id}`, cause, BLOCKLESS_FOR_MS);
         // the adapter has tried every subnet of the choice
         if (action.kind === "create") this.set("blocks", cause, BLOCKLESS_FOR_MS);
         return false;
@@ -139,6 +141,11 @@ export class ObstacleBook {
 function kindOf({ kind }: Action): Kind {
   if (kind === "assign") return "growth";
   return kind === "create" ? "creation" : "release";
+}
+
+/** Nobody has asked it: that it was named again says nothing new of it. */
+function isAvoided(action: Action, id: SubnetId): boolean {
+  return action.kind === "create" && action.avoid.includes(id);
 }
 
 function interfaceOf(action: Action): string {
