@@ -103,6 +103,7 @@ export class AwsNode {
   /** What is known of it may be wrong: the next who needs it asks EC2. */
   forget(id: InterfaceId): void {
     this.known.delete(id);
+    this.wasListed = false;
   }
 
   /** It is deleted. */

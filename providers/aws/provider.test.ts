@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { DEFAULT_POOL } from "../../common/ids.ts";
+import { DEFAULT_POOL, type InterfaceId } from "../../common/ids.ts";
 import { SUBNET_A } from "../../test/cloudsim/aws/testing.ts";
 import { AwsLab, CLUSTER } from "../../test/conformance/aws.ts";
 import type { CreateInterface } from "../provider.ts";
@@ -139,6 +139,18 @@ describe("AwsNetwork.createInterface()", () => {
     const made = await network.createInterface(request(), soon());
     expect(made.deviceIndex).toBe(2);
     expect(calls.count("AttachNetworkInterface")).toBe(2);
+  });
+
+  it("knows the primary after an assignment that failed", async () => {
+    const { lab, faults, network } = await start();
+    const { interfaces } = await network.describe(soon());
+    faults.fail("AssignPrivateIpAddresses", "InsufficientFreeAddressesInSubnet");
+    const primary = interfaces.find(({ isPrimary }) => isPrimary);
+    const one = { family: 4, prefixLength: 32, count: 1 } as const;
+    const assigning = network.assignUnits(primary?.id as InterfaceId, one, soon());
+    await expect(assigning).rejects.toMatchObject({ code: "subnet-exhausted" });
+    expect(await network.createInterface(request(), soon())).toMatchObject({ ownership: "ours" });
+    expect(lab.interfaceIds()).toHaveLength(2);
   });
 
   it("attaches several at the same time, each at an index of its own, by one call each", async () => {
