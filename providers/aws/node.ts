@@ -19,6 +19,8 @@ export class AwsNode {
   private readonly identify: (signal: AbortSignal) => Promise<NodeIdentity>;
   private readonly known = new Map<InterfaceId, Ec2Interface>();
   private wasListed = false;
+  /** Of what was listed, what may be otherwise by now. */
+  private readonly forgotten = new Set<InterfaceId>();
 
   constructor(options: {
     readonly ec2: Ec2Client;
@@ -52,6 +54,7 @@ export class AwsNode {
     }
     const complete = this.recent.complete(listed);
     this.known.clear();
+    this.forgotten.clear();
     for (const one of complete) this.known.set(one.id, one);
     this.wasListed = true;
     return complete;
@@ -59,7 +62,8 @@ export class AwsNode {
 
   /** As last listed, with every write since; listed now when it never was. No word of what others did meanwhile. */
   async listed(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
-    return this.wasListed ? [...this.known.values()] : this.list(signal);
+    const isWhole = this.wasListed && [...this.forgotten].every((id) => this.known.has(id));
+    return isWhole ? [...this.known.values()] : this.list(signal);
   }
 
   /** Interfaces with our cluster's tag that are attached nowhere: this node's, or every node's. */
@@ -103,12 +107,13 @@ export class AwsNode {
   /** What is known of it may be wrong: the next who needs it asks EC2. */
   forget(id: InterfaceId): void {
     this.known.delete(id);
-    this.wasListed = false;
+    this.forgotten.add(id);
   }
 
   /** It is deleted. */
   gone(id: InterfaceId): void {
     this.recent.gone(id);
     this.known.delete(id);
+    this.forgotten.delete(id);
   }
 }
