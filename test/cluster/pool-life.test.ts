@@ -78,7 +78,8 @@ class Life implements AsyncDisposable {
     const lines = this.field.node.daemon?.lines ?? [];
     return lines
       .filter(({ msg }) => msg === "the cloud did not do what the pool needs")
-      .map(({ what, err }) => `${String(what)}: ${JSON.stringify(err)}`)
+      .filter(({ level }) => level === "warn")
+      .map(({ action, err }) => `${String(action)}: ${JSON.stringify(err)}`)
       .map((text) => text.replace(/"requestId":"[^"]*"|"stack":"[^"]*"/g, ""));
   }
 
