@@ -132,8 +132,8 @@ describe("the pool of a node", () => {
     const lists = life.wholeLists();
     life.bind("p0", "p1", ...names("q", 12));
     await life.holds({ leased: 2, free: 14, interfaces: 2 }, GROWN_MS);
-    // the creation's answer and the link tell all
-    expect(life.wholeLists()).toBe(lists);
+    // the creation's answer and the link tell what there is: at most the adapter looks once, for an assignment beside it
+    expect(life.wholeLists() - lists).toBeLessThanOrEqual(1);
     const more = await life.field.addPods(...names("q", 12));
     await life.field.expectTalk([first, second, ...more]);
   }, 240_000);
@@ -155,10 +155,9 @@ describe("the pool of a node", () => {
     expect(await blocks()).toBe(1);
     await life.field.expectTalk([first, second, ...onBlocks, ...later]);
     for (const pod of [...onBlocks, ...later]) await life.field.node.runtime.del(pod);
-    await life.auditor.settled(
-      ({ page }) => page.uplinks.every(({ units }) => units.every((unit) => !unit.endsWith("/28"))),
-      SHRUNK_MS,
-    );
+    // a block that nobody uses may stay as the spare
+    await life.holds({ leased: 2 }, SHRUNK_MS);
+    expect(await blocks()).toBeLessThanOrEqual(1);
     expect(await flow.stop()).toEqual([]);
   }, 240_000);
 
