@@ -4,6 +4,8 @@
  * it is asked now and then all the same. No I/O; times are milliseconds of one clock.
  */
 
+import type { PoolSettings } from "./settings.ts";
+
 /** Where there is no metadata to look at. */
 const DESCRIBE_EVERY_MS = 60_000;
 /** Where the metadata would have told. */
@@ -25,6 +27,7 @@ export class CloudWatch {
   /** The last answer may be wrong: ask before anything else. */
   private isStale = true;
   private isDoubted = false;
+  private usesExisting: boolean | undefined;
   /** What the metadata shows next is what we have made it show. */
   private isOwnDoing = true;
 
@@ -35,6 +38,12 @@ export class CloudWatch {
   /** The last answer is not to be trusted any more. */
   stale(): void {
     this.isStale = true;
+  }
+
+  /** What is taken of an answer: with other settings, the last one is not enough. */
+  reading({ useExisting }: Pick<PoolSettings, "useExisting">): void {
+    if (useExisting !== this.usesExisting) this.stale();
+    this.usesExisting = useExisting;
   }
 
   /** As stale(), for what anybody can set off. */

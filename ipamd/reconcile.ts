@@ -4,8 +4,8 @@
  * being given.
  */
 import type { Clock } from "../common/clock.ts";
-import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
-import type { Cidr, Family } from "../common/ip.ts";
+import { DEFAULT_POOL } from "../common/ids.ts";
+import type { Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
 import { BeingMade } from "./being-made.ts";
@@ -22,6 +22,7 @@ import { limitOfFailure, limitOfPlan, type PoolLimit } from "./pool-limit.ts";
 import type { PoolSettings } from "./settings.ts";
 import { ToldOnce } from "./told-once.ts";
 import type { Uplink } from "./uplink.ts";
+import { withAttached, withInterface, withoutInterface, withoutUnits, withUnits } from "./view-changes.ts";
 
 /** Changes of one moment are planned together: until nothing has come for a step, but not longer than the limit. */
 const COALESCE_MS = { step: 50, max: 200 } as const;
@@ -88,7 +89,6 @@ export class Reconciler {
   private failures = 0;
   private readonly beingMade = new BeingMade();
   private isGlancing = false;
-  private usesExisting: boolean | undefined;
   private readonly bornAt: number;
   /** When the cloud was asked for more, lately. */
   private readonly grewAt: number[] = [];
@@ -108,11 +108,11 @@ export class Reconciler {
       written: {
         created: (one) => {
           this.beingMade.made(one.id);
-          this.change((interfaces) => [...interfaces.filter(({ id }) => id !== one.id), one]);
+          this.update((view) => withInterface(view, one));
         },
-        assigned: (id, units) => this.changeOne(id, (one) => ({ ...one, units: united(one.units, units) })),
-        released: (id, units) => this.changeOne(id, (one) => ({ ...one, units: without(one.units, units) })),
-        deleted: (gone) => this.change((interfaces) => interfaces.filter(({ id }) => id !== gone)),
+        assigned: (id, units) => this.update((view) => withUnits(view, id, units)),
+        released: (id, units) => this.update((view) => withoutUnits(view, id, units)),
+        deleted: (id) => this.update((view) => withoutInterface(view, id)),
       },
     });
   }
@@ -249,7 +249,7 @@ export class Reconciler {
   /** Asks the cloud, or glances at the metadata, when that is due. */
   private async look(signal: AbortSignal): Promise<void> {
     const { network, clock, host } = this.deps;
-    this.noteSettings();
+    this.watch.reading(this.deps.settings());
     const due = this.watch.ask(clock.now(), this.soonerMs());
     if (due === "glance") this.glance(signal);
     if (due !== "describe") return;
@@ -259,13 +259,6 @@ export class Reconciler {
     this.view = view;
     this.describedAt = clock.now();
     await host.adopt(view, signal);
-  }
-
-  /** What may be held of the cloud's answer is another: it is asked for again. */
-  private noteSettings(): void {
-    const { useExisting } = this.deps.settings();
-    if (useExisting !== this.usesExisting) this.watch.stale();
-    this.usesExisting = useExisting;
   }
 
   /** Nobody waits for it: metadata that does not answer delays no pod. */
@@ -290,7 +283,7 @@ export class Reconciler {
   private async takeArrivals(view: CloudView): Promise<void> {
     for (const one of this.arriving(view)) {
       if (!(await this.deps.host.arrived({ ...one, state: "attached" }))) continue;
-      this.changeOne(one.id, (now) => ({ ...now, state: "attached" }));
+      this.update((now) => withAttached(now, one.id));
     }
   }
 
@@ -375,12 +368,8 @@ export class Reconciler {
     );
   }
 
-  private change(how: (interfaces: readonly CloudInterface[]) => readonly CloudInterface[]): void {
-    if (this.view !== undefined) this.view = { ...this.view, interfaces: how(this.view.interfaces) };
-  }
-
-  private changeOne(id: InterfaceId, how: (one: CloudInterface) => CloudInterface): void {
-    this.change((interfaces) => interfaces.map((one) => (one.id === id ? how(one) : one)));
+  private update(how: (view: CloudView) => CloudView): void {
+    if (this.view !== undefined) this.view = how(this.view);
   }
 
   private async pause(ms: number, seen: number, signal: AbortSignal): Promise<void> {
@@ -407,12 +396,4 @@ export class Reconciler {
   private async sleep(ms: number, signal: AbortSignal): Promise<void> {
     await this.deps.clock.sleep(ms, signal).catch(() => undefined);
   }
-}
-
-function united(units: readonly Cidr[], others: readonly Cidr[]): readonly Cidr[] {
-  return [...without(units, others), ...others];
-}
-
-function without(units: readonly Cidr[], gone: readonly Cidr[]): readonly Cidr[] {
-  return units.filter((unit) => !gone.some((other) => other.equals(unit)));
 }
