@@ -89,6 +89,8 @@ export class Reconciler {
   private failures = 0;
   private readonly beingMade = new BeingMade();
   private isGlancing = false;
+  /** What own writes have changed since the cloud was last asked; each may be done twice. */
+  private readonly meanwhile: ((view: CloudView) => CloudView)[] = [];
   private readonly bornAt: number;
   /** When the cloud was asked for more, lately. */
   private readonly grewAt: number[] = [];
@@ -254,7 +256,10 @@ export class Reconciler {
     if (due === "glance") this.glance(signal);
     if (due !== "describe") return;
     this.watch.describing(clock.now());
-    const view = await network.describe(signal);
+    this.meanwhile.length = 0;
+    const answer = await network.describe(signal);
+    // what our writes have changed meanwhile may not be in it
+    const view = this.meanwhile.reduce((known, how) => how(known), answer);
     this.beingMade.listed(view.interfaces, this.view?.interfaces ?? [], this.isCreating);
     this.view = view;
     this.describedAt = clock.now();
@@ -369,6 +374,7 @@ export class Reconciler {
   }
 
   private update(how: (view: CloudView) => CloudView): void {
+    this.meanwhile.push(how);
     if (this.view !== undefined) this.view = how(this.view);
   }
 

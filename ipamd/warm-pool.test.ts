@@ -51,6 +51,21 @@ describe("growth", () => {
     expect(node.held().map((units) => units.length)).toEqual([9, 9, 6]);
   });
 
+  it("knows what it was given while the cloud was answering another question", async () => {
+    await using node = await nodeOf({ settings: SINGLES, cloud: { delayMs: 1_000 } });
+    await node.pass(20_000);
+    node.cloud.lagMs = 5_000;
+    node.pending = 4;
+    node.reconciler.kick();
+    await node.pass(500);
+    // asked before the write is done, and shows what was before it
+    node.reconciler.kickFresh();
+    await node.pass(2_000);
+    const held = node.held().flat();
+    expect(held.length).toBeGreaterThanOrEqual(6);
+    expect(node.reconciler.cloudView?.interfaces[0]?.units.map(String).sort()).toEqual([...held].sort());
+  });
+
   it("asks for addresses with no describe between, and looks at the metadata instead of the cloud", async () => {
     await using node = await nodeOf({ settings: SINGLES });
     const before = node.calls("describe");
