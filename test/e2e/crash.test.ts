@@ -15,9 +15,9 @@ import { type CrashMoment, type RecordedPoints, recordPoints, unrecordedPlaces }
 
 /** Short, so that the end of a cooling is one of the things that a crash cuts. */
 const SETTINGS = { "ip-cooldown-period": "1" };
-/** A pool with much to give back, and one that gives it back at once. */
-const LARGE = { ...SETTINGS, "spare-addresses": "6" };
-const FRUGAL = { ...SETTINGS, "release-after": "1" };
+/** A pool with much to give back, and one that gives it back at once; in single addresses, as a block is kept whole while some of it is the spare. */
+const LARGE = { ...SETTINGS, "address-unit": "single", "spare-addresses": "6" };
+const FRUGAL = { ...SETTINGS, "address-unit": "single", "release-after": "1" };
 
 const DEATH_DEADLINE_MS = 10_000;
 /** Two answers of the cloud, as far apart as they must be to confirm each other. */
@@ -110,7 +110,10 @@ async function settledWithout({ auditor, node }: Scene, sandbox: Sandbox): Promi
 
 /** The pool has grown to what it wants to have free. */
 function settledWithSpare({ auditor }: Scene, spare = 2): Promise<Books> {
-  return auditor.settled(({ page }) => page.uplinks[0]?.families.every(({ free }) => free >= spare) ?? false);
+  return auditor.settled(({ page }) => {
+    const free = page.uplinks.map(({ families }) => Math.min(...families.map((one) => one.free)));
+    return free.reduce((sum, count) => sum + count, 0) >= spare;
+  });
 }
 
 /** What the spare does not need has gone back for good: nothing of it is in the cloud or in the pool. */
