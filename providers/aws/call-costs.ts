@@ -21,9 +21,9 @@ export const CALL_COSTS = {
   },
   /** Any number of units of one size on one interface. IPv6: AssignIpv6Addresses. */
   assign: { reads: { DescribeNetworkInterfaces: 1 }, writes: { AssignPrivateIpAddresses: 1 } },
-  /** The first one ever on a node's primary: what was there before is recorded. */
+  /** The first one ever on a node's primary: what was there before is recorded. One read more when the last look is older than a minute. */
   assignFirst: {
-    reads: { DescribeNetworkInterfaces: 2 },
+    reads: { DescribeNetworkInterfaces: 1 },
     writes: { AssignPrivateIpAddresses: 1, CreateTags: 1 },
   },
   /** With units of one size of each family; each further size costs what assign does. */

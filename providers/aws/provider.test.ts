@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { DEFAULT_POOL } from "../../common/ids.ts";
+import { assignIpv4 } from "../../test/cloudsim/aws/model/assign.ts";
 import { SUBNET_A } from "../../test/cloudsim/aws/testing.ts";
 import { AwsLab, CLUSTER } from "../../test/conformance/aws.ts";
 import type { CreateInterface } from "../provider.ts";
@@ -238,6 +239,18 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     const primary = await primaryOf(lab.open());
     expect(primary.foreignUnits).toEqual(foreignUnits);
     expect(primary.units).toHaveLength(3);
+  });
+
+  it("looks again before it records them when it last looked more than a minute ago", async () => {
+    const { lab, calls, network } = await start();
+    const { id } = await primaryOf(network);
+    assignIpv4(lab.ec2.account, id, { addressCount: 1 }, false);
+    lab.clock.shift(61_000);
+    calls.clear();
+    await network.assignUnits(id, ipv4(2), soon());
+    expect(calls.count("DescribeNetworkInterfaces")).toBe(2);
+    const { foreignUnits, units } = await primaryOf(lab.open());
+    expect([foreignUnits.length, units.length]).toEqual([1, 2]);
   });
 
   it("does not take its own units for others' when a list shows the primary without the record", async () => {
