@@ -72,7 +72,9 @@ const OPERATIONS: Readonly<Record<CostedOperation, (life: Life, counted: () => v
     await network.describe(soon());
   },
   describeRefresh: async ({ lab, network }, counted) => {
-    lab.clock.shift(12 * 60_000);
+    lab.clock.shift(40 * 60_000);
+    await network.describe(soon());
+    lab.clock.shift(40 * 60_000);
     counted();
     await network.describe(soon());
   },

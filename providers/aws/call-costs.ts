@@ -8,13 +8,16 @@ export type CallCost = {
 };
 
 export const CALL_COSTS = {
-  /** identify(), capabilities() of a type in instance-types.ts, and the first describe(). */
-  start: { reads: { DescribeNetworkInterfaces: 1, DescribeSubnets: 1, DescribeVpcs: 1 }, writes: {} },
+  /** identify(), capabilities() of a type in instance-types.ts, and the first describe(), with complete metadata. */
+  start: { reads: { DescribeNetworkInterfaces: 1 }, writes: {} },
   /** capabilities() of any other type, once a process. */
   unknownType: { reads: { DescribeInstanceTypes: 1 }, writes: {} },
   /** Every later describe(). A page is 200 interfaces. */
   describe: { reads: { DescribeNetworkInterfaces: 1 }, writes: {} },
-  /** A describe() more than ten minutes after the last that cost this; also when the metadata shows other network CIDRs. */
+  /**
+   * The first describe() more than five minutes after the start, or any with incomplete metadata, and then one more than half an hour after the last
+   * that cost this. When the metadata shows other network CIDRs: without DescribeSubnets.
+   */
   describeRefresh: {
     reads: { DescribeNetworkInterfaces: 1, DescribeSubnets: 1, DescribeVpcs: 1 },
     writes: {},

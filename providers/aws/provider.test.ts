@@ -216,7 +216,9 @@ describe("AwsNetwork.describe()", () => {
 
   it("gives the CIDRs in state associated only", async () => {
     const { lab, network } = await start();
-    for (const cidr of lab.ec2.account.vpc.ipv4.slice(1)) cidr.state = "disassociating";
+    const { account } = lab.ec2;
+    for (const { cidr } of account.vpc.ipv4.slice(1)) account.setVpcCidr(cidr, "disassociating");
+    lab.clock.shift(6 * 60_000);
     const { networkCidrs } = await network.describe(soon());
     expect(networkCidrs.map(String)).toEqual(["10.0.0.0/16", "2001:db8::/56"]);
   });

@@ -1,12 +1,13 @@
 import { hasCode } from "../../common/errors.ts";
 import type { InterfaceId } from "../../common/ids.ts";
-import type { Cidr } from "../../common/ip.ts";
+import type { Cidr, Family } from "../../common/ip.ts";
 import { KeyedLock } from "../../common/keyed-lock.ts";
 import { CloudError } from "../errors.ts";
 import type { Capabilities, UnitRequest } from "../provider.ts";
 import { tag, unassign } from "./api.ts";
 import { assignUnits } from "./assign-units.ts";
 import { ensureDeletedWithInstance } from "./create-interface.ts";
+import type { NetworkFacts } from "./network-facts.ts";
 import type { AwsNode } from "./node.ts";
 import { foreignTags, foreignUnitsOf, ownershipOf, readForeign } from "./ownership.ts";
 import type { Ec2Interface } from "./schema.ts";
@@ -14,19 +15,25 @@ import type { Ec2Interface } from "./schema.ts";
 /** Adding units to interfaces and taking them away: one write at a time on each. */
 export class UnitWriter {
   private readonly node: AwsNode;
+  private readonly facts: NetworkFacts;
   /** What an interface can hold; undefined while nobody could tell. */
   private readonly capabilities: (signal: AbortSignal) => Promise<Capabilities | undefined>;
   private readonly locks = new KeyedLock();
 
-  constructor(node: AwsNode, capabilities: (signal: AbortSignal) => Promise<Capabilities | undefined>) {
+  constructor(
+    node: AwsNode,
+    facts: NetworkFacts,
+    capabilities: (signal: AbortSignal) => Promise<Capabilities | undefined>,
+  ) {
     this.node = node;
+    this.facts = facts;
     this.capabilities = capabilities;
   }
 
   /** Gives the units that EC2 added. Not repeatable: after `unavailable`, describe tells what happened. */
   assign(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {
     return this.exclusive(id, "assignUnits", signal, async () => {
-      const one = await this.prepare(id, signal);
+      const one = await this.prepare(id, request, signal);
       const count = await this.fitting(one, request, signal);
       return assignUnits(this.node, one, { ...request, count }, signal);
     });
@@ -77,8 +84,13 @@ export class UnitWriter {
   }
 
   /** Before the first write: the primary's foreign units are on record, an interface of ours goes with its instance. */
-  private async prepare(id: InterfaceId, signal: AbortSignal): Promise<Ec2Interface> {
+  private async prepare(
+    id: InterfaceId,
+    { family }: UnitRequest,
+    signal: AbortSignal,
+  ): Promise<Ec2Interface> {
     const one = await this.node.writable(id, "assignUnits", signal);
+    this.refuseUntold(one, family);
     const ownership = ownershipOf(one, await this.node.owner(signal));
     if (ownership === "ours") return ensureDeletedWithInstance(this.node, one, signal);
     if (readForeign(one.tags) !== undefined) return one;
@@ -95,6 +107,13 @@ export class UnitWriter {
     const managed = { ...now, tags: new Map([...now.tags, ...tags]) };
     this.node.learn(managed);
     return managed;
+  }
+
+  /** A pod would get an address without a way to its router. */
+  private refuseUntold(one: Ec2Interface, family: Family): void {
+    if (this.facts.isTold(one.subnetId, family)) return;
+    const message = `the IPv${family} range of ${one.subnetId} is not told yet: describe first`;
+    throw new CloudError("conflict", message, { operation: "assignUnits" });
   }
 
   /** Never asks for more than there is room for: EC2 would refuse the whole. Throws `limit-reached` without a call. */
