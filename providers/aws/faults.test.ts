@@ -64,7 +64,7 @@ async function wholeLife(lab: AwsLab, network: CloudNetwork): Promise<void> {
   const primary = interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
   const made = await network.createInterface(request, soon());
   for (const family of [4, 6] as const) {
-    const units = await network.assignUnits(primary, unit(family), soon());
+    const units = await network.assignUnits(primary, [unit(family)], soon());
     await network.releaseUnits(primary, units, soon());
   }
   await network.deleteInterface(made.id, soon());
@@ -138,12 +138,12 @@ describe("AwsNetwork, when EC2 throttles", () => {
       [6, "AssignIpv6Addresses"],
     ] as const) {
       faults.throttle(action);
-      await expect(network.assignUnits(primary, unit(family), soon())).rejects.toMatchObject({
+      await expect(network.assignUnits(primary, [unit(family)], soon())).rejects.toMatchObject({
         code: "throttled",
       });
       expect(calls.count(action)).toBe(1);
       faults.loseReply(action);
-      await expect(network.assignUnits(primary, unit(family), soon())).rejects.toMatchObject({
+      await expect(network.assignUnits(primary, [unit(family)], soon())).rejects.toMatchObject({
         code: "unavailable",
       });
       expect(calls.count(action)).toBe(2);
@@ -215,7 +215,7 @@ describe("AwsNetwork, when one optional call fails", () => {
     faults.fail(action, code, 1_000);
     await network.createInterface(request, soon()).catch(() => undefined);
     const primary = before.interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
-    await network.assignUnits(primary, unit(4), soon()).catch(() => undefined);
+    await network.assignUnits(primary, [unit(4)], soon()).catch(() => undefined);
     const { interfaces, networkCidrs } = await network.describe(soon());
     expect(networkCidrs).toEqual(before.networkCidrs);
     for (const one of interfaces) {
@@ -247,7 +247,7 @@ describe("AwsNetwork, when the metadata is stale or wrong", () => {
   it("shows what EC2 has, whatever the metadata lists (aws-57, aws-58, aws-59)", async () => {
     const { lab, network } = await start();
     const primary = (await network.describe(soon())).interfaces[0]?.id ?? ("none" as never);
-    const units = await network.assignUnits(primary, { ...unit(4), count: 3 }, soon());
+    const units = await network.assignUnits(primary, [{ ...unit(4), count: 3 }], soon());
     const made = await network.createInterface({ ...request, units: [unit(4)] }, soon());
     lab.ec2.imds(lab.instance).faults.lagMs = 600_000;
     await network.releaseUnits(primary, units.slice(0, 1), soon());

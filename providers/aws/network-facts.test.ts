@@ -71,10 +71,10 @@ describe("AwsNetwork.assignUnits() of IPv6, while the metadata has not told of I
     const [primary] = (await network.describe(soon())).interfaces;
     const id = primary?.id ?? ("none" as never);
     expect([asked(), primary?.gateways[6]]).toEqual([[0, 0], undefined]);
-    await expect(network.assignUnits(id, six, soon())).rejects.toMatchObject({ code: "conflict" });
+    await expect(network.assignUnits(id, [six], soon())).rejects.toMatchObject({ code: "conflict" });
     expect(lab.ec2.calls.writes()).toEqual([]);
     const [seen] = (await network.describe(soon())).interfaces;
     expect([asked(), seen?.gateways[6]?.toString()]).toEqual([[1, 1], "fe80:ec2::1"]);
-    await expect(network.assignUnits(id, six, soon())).resolves.toHaveLength(1);
+    await expect(network.assignUnits(id, [six], soon())).resolves.toHaveLength(1);
   });
 });

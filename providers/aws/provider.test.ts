@@ -159,7 +159,7 @@ describe("AwsNetwork.createInterface()", () => {
     faults.clear();
     const restarted = lab.open();
     const made = (await restarted.describe(soon())).interfaces.find((one) => one.ownership === "ours");
-    await restarted.assignUnits(made?.id ?? ("eni-none" as never), ipv4(1), soon());
+    await restarted.assignUnits(made?.id ?? ("eni-none" as never), [ipv4(1)], soon());
     lab.ec2.terminateInstance(lab.instance);
     expect(lab.interfaceIds()).toEqual([]);
   });
@@ -186,7 +186,7 @@ describe("AwsNetwork.describe()", () => {
     const { lab, network } = await start({ launch: { interfaceTags: { [tag]: "true" } } });
     const primary = await primaryOf(network);
     expect(primary).toMatchObject({ ownership: "foreign", units: [] });
-    await expect(network.assignUnits(primary.id, ipv4(1), soon())).rejects.toMatchObject({
+    await expect(network.assignUnits(primary.id, [ipv4(1)], soon())).rejects.toMatchObject({
       code: "not-ours",
     });
     expect(lab.ec2.calls.writes()).toEqual([]);
@@ -210,7 +210,7 @@ describe("AwsNetwork.describe()", () => {
     const tags = { [TAG.cluster]: CLUSTER, [TAG.instance]: lab.instance.id };
     const id = await lab.attachStranger(tags, other);
     await expect(network.deleteInterface(id, soon())).rejects.toMatchObject({ code: "not-ours" });
-    await expect(network.assignUnits(id, ipv4(1), soon())).rejects.toMatchObject({ code: "not-ours" });
+    await expect(network.assignUnits(id, [ipv4(1)], soon())).rejects.toMatchObject({ code: "not-ours" });
     expect(lab.ec2.calls.writes().map((call) => call.action)).not.toContain("DetachNetworkInterface");
   });
 
@@ -231,8 +231,8 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     });
     const { id, foreignUnits } = await primaryOf(network);
     expect(foreignUnits).toHaveLength(3);
-    await network.assignUnits(id, ipv4(2), soon());
-    await lab.open().assignUnits(id, ipv4(1), soon());
+    await network.assignUnits(id, [ipv4(2)], soon());
+    await lab.open().assignUnits(id, [ipv4(1)], soon());
     expect(calls.writes().map((call) => call.action)).toEqual([
       "CreateTags",
       "AssignPrivateIpAddresses",
@@ -249,7 +249,7 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     assignIpv4(lab.ec2.account, id, { addressCount: 1 }, false);
     lab.clock.shift(61_000);
     calls.clear();
-    await network.assignUnits(id, ipv4(2), soon());
+    await network.assignUnits(id, [ipv4(2)], soon());
     expect(calls.count("DescribeNetworkInterfaces")).toBe(2);
     const { foreignUnits, units } = await primaryOf(lab.open());
     expect([foreignUnits.length, units.length]).toEqual([1, 2]);
@@ -258,10 +258,10 @@ describe("AwsNetwork on a primary with addresses of others", () => {
   it("does not take its own units for others' when a list shows the primary without the record", async () => {
     const { lab, calls, network } = await start();
     const { id } = await primaryOf(network);
-    await network.assignUnits(id, ipv4(2), soon());
+    await network.assignUnits(id, [ipv4(2)], soon());
     lab.ec2.account.interfaces.get(id)?.tags.clear();
     expect((await primaryOf(network)).units).toHaveLength(2);
-    await network.assignUnits(id, ipv4(1), soon());
+    await network.assignUnits(id, [ipv4(1)], soon());
     expect(calls.count("CreateTags")).toBe(1);
   });
 
@@ -269,10 +269,10 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     const { lab, faults, calls, network } = await start({ launch: { ipv4: { addressCount: 1 } } });
     faults.fail("CreateTags", "InternalError", 10, 500);
     const { id } = await primaryOf(network);
-    await expect(network.assignUnits(id, ipv4(1), soon())).rejects.toMatchObject({ code: "unavailable" });
+    await expect(network.assignUnits(id, [ipv4(1)], soon())).rejects.toMatchObject({ code: "unavailable" });
     expect(calls.count("AssignPrivateIpAddresses")).toBe(0);
     faults.clear();
-    await lab.open().assignUnits(id, ipv4(1), soon());
+    await lab.open().assignUnits(id, [ipv4(1)], soon());
     expect((await primaryOf(network)).foreignUnits).toHaveLength(1);
   });
 });

@@ -134,8 +134,12 @@ export class AwsNetwork implements CloudNetwork {
     });
   }
 
-  async assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {
-    return this.guarded("assignUnits", signal, () => this.units.assign(id, request, signal));
+  async assignUnits(
+    id: InterfaceId,
+    requests: readonly UnitRequest[],
+    signal: AbortSignal,
+  ): Promise<readonly Cidr[]> {
+    return this.guarded("assignUnits", signal, () => this.units.assign(id, requests, signal));
   }
 
   async releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void> {
