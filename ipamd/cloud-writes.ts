@@ -84,13 +84,20 @@ export class CloudWrites {
     { interfaceId, requests }: Extract<Action, { kind: "assign" }>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { network, host, written, log } = this.deps;
-    for (const request of requests) {
-      const units = await network.assignUnits(interfaceId, request, signal);
-      log.info({ interfaceId, units: units.map(String) }, "units assigned");
-      written.assigned(interfaceId, units);
-      host.holdUnits(interfaceId, units);
+    try {
+      this.hold(interfaceId, await this.deps.network.assignUnits(interfaceId, requests, signal));
+    } catch (error) {
+      if (error instanceof CloudError) this.hold(interfaceId, error.added);
+      throw error;
     }
+  }
+
+  private hold(interfaceId: CloudInterface["id"], units: CloudInterface["units"]): void {
+    if (units.length === 0) return;
+    const { host, written, log } = this.deps;
+    log.info({ interfaceId, units: units.map(String) }, "units assigned");
+    written.assigned(interfaceId, units);
+    host.holdUnits(interfaceId, units);
   }
 
   private async create(

@@ -150,6 +150,23 @@ describe("what the cloud refuses", () => {
     expect(node.inCloud().flat()).toHaveLength(6);
   });
 
+  it("what a call has added before it failed is held at once, with no question between", async () => {
+    await using node = await nodeOf({ settings: SINGLES, families: [4, 6], cloud: { delayMs: 1_000 } });
+    await node.pass(10_000);
+    const before = node.calls("describe");
+    node.pending = 4;
+    node.reconciler.kick();
+    await node.pass(1_500);
+    node.cloud.failNext("assign", { code: "throttled", times: 1_000 });
+    await node.pass(1_000);
+    const ipv6 = node
+      .held()
+      .flat()
+      .filter((unit) => unit.includes(":"));
+    expect([node.held().flat().length, ipv6.length, node.calls("describe") - before]).toEqual([8, 2, 0]);
+    expect(node.inCloud().flat()).toHaveLength(8);
+  });
+
   it("a role without the permission is asked once a minute, not more", async () => {
     await using node = await nodeOf();
     const before = node.calls("assign");

@@ -1,5 +1,6 @@
 import { CodedError, type RetryAdvice } from "../common/errors.ts";
 import type { SubnetId } from "../common/ids.ts";
+import type { Cidr } from "../common/ip.ts";
 
 /** What the caller does after an error. */
 export type NextStep =
@@ -54,6 +55,8 @@ export class CloudError extends CodedError {
   readonly permission: string | undefined;
   /** Of `subnet-exhausted` and `no-free-block`: which ones. */
   readonly subnetIds: readonly SubnetId[];
+  /** Of assignUnits(): what earlier requests of the same call have added all the same. */
+  readonly added: readonly Cidr[];
 
   constructor(
     code: CloudErrorCode,
@@ -63,6 +66,7 @@ export class CloudError extends CodedError {
       readonly cloudCode?: string | undefined;
       readonly permission?: string | undefined;
       readonly subnetIds?: readonly SubnetId[];
+      readonly added?: readonly Cidr[];
       readonly cause?: unknown;
     },
   ) {
@@ -72,5 +76,19 @@ export class CloudError extends CodedError {
     this.cloudCode = options.cloudCode;
     this.permission = options.permission;
     this.subnetIds = options.subnetIds ?? [];
+    this.added = options.added ?? [];
+  }
+
+  /** The same error, of a call that has added these before it failed. */
+  afterAdding(added: readonly Cidr[]): CloudError {
+    const { operation, cloudCode, permission, subnetIds, cause } = this;
+    return new CloudError(this.code, this.message, {
+      operation,
+      cloudCode,
+      permission,
+      subnetIds,
+      cause,
+      added: [...this.added, ...added],
+    });
   }
 }

@@ -141,10 +141,15 @@ export interface CloudNetwork {
   /** Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. */
   deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void>;
   /**
-   * Adds units and gives those that are new. May give fewer than asked for. Throws `subnet-exhausted` or `no-free-block` with the subnet. Not
-   * repeatable blindly: describe first.
+   * Adds units of several sizes and families, each size of a family in one request at most, in their order, and gives those that are new. May give
+   * fewer than asked for. Throws `subnet-exhausted` or `no-free-block` with the subnet. The first request that fails ends the call: those after it are not
+   * tried, and what those before it added is in the error's `added` and is the caller's as if it had been given. Not repeatable blindly: describe first.
    */
-  assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]>;
+  assignUnits(
+    id: InterfaceId,
+    requests: readonly UnitRequest[],
+    signal: AbortSignal,
+  ): Promise<readonly Cidr[]>;
   /** Gives units back. Idempotent. Never called with one that a pod has, nor with a foreign one. */
   releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void>;
   /**

@@ -59,7 +59,7 @@ export function withLimits(
       network.createInterface(request, signal),
     ),
     deleteInterface: bounded("deleteInterface", (id, signal) => network.deleteInterface(id, signal)),
-    assignUnits: bounded("assignUnits", (id, request, signal) => network.assignUnits(id, request, signal)),
+    assignUnits: bounded("assignUnits", (id, requests, signal) => network.assignUnits(id, requests, signal)),
     releaseUnits: bounded("releaseUnits", (id, units, signal) => network.releaseUnits(id, units, signal)),
     removeLeaks: bounded("removeLeaks", (signal) => network.removeLeaks(signal)),
   };

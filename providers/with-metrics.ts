@@ -37,8 +37,8 @@ export function withMetrics(
     createInterface: (request, signal) =>
       timed("createInterface", () => network.createInterface(request, signal)),
     deleteInterface: (id, signal) => timed("deleteInterface", () => network.deleteInterface(id, signal)),
-    assignUnits: (id, request, signal) =>
-      timed("assignUnits", () => network.assignUnits(id, request, signal)),
+    assignUnits: (id, requests, signal) =>
+      timed("assignUnits", () => network.assignUnits(id, requests, signal)),
     releaseUnits: (id, units, signal) => timed("releaseUnits", () => network.releaseUnits(id, units, signal)),
     removeLeaks: (signal) => timed("removeLeaks", () => network.removeLeaks(signal)),
   };

@@ -4,6 +4,7 @@ import type { InterfaceId } from "../../common/ids.ts";
 import { assignIpv4 } from "../../test/cloudsim/aws/model/assign.ts";
 import { AwsLab } from "../../test/conformance/aws.ts";
 import { type Rewrite, RewritingProxy } from "../../test/conformance/rewriting-proxy.ts";
+import { CloudError } from "../errors.ts";
 import type { AwsNetwork } from "./provider.ts";
 
 const closing: { close(): Promise<void> }[] = [];
@@ -59,8 +60,8 @@ const namesNone: Rewrite = (action, body) =>
 describe("AwsNetwork.assignUnits()", () => {
   it("gives exactly the new units when the reply names all", async () => {
     const { lab, network, primary } = await start(namesAll);
-    const first = await network.assignUnits(primary, singles(3), soon());
-    const second = await network.assignUnits(primary, singles(2), soon());
+    const first = await network.assignUnits(primary, [singles(3)], soon());
+    const second = await network.assignUnits(primary, [singles(2)], soon());
     expect([first.length, second.length]).toEqual([3, 2]);
     const [inCloud] = lab.ec2.account.interfacesOf(lab.instance.id);
     const given = [...first, ...second].map((unit) => unit.address.toString()).sort();
@@ -69,32 +70,64 @@ describe("AwsNetwork.assignUnits()", () => {
 
   it("gives exactly the new units when the reply names none", async () => {
     const { network, primary } = await start(() => namesNone);
-    expect(await network.assignUnits(primary, singles(3), soon())).toHaveLength(3);
+    expect(await network.assignUnits(primary, [singles(3)], soon())).toHaveLength(3);
+  });
+
+  it("looks once for several requests, whatever the replies name", async () => {
+    const { lab, network, primary } = await start(namesAll);
+    lab.ec2.calls.clear();
+    const block = { family: 4, prefixLength: 28, count: 1 } as const;
+    const six = { family: 6, prefixLength: 128, count: 2 } as const;
+    const units = await network.assignUnits(primary, [singles(3), block, six], soon());
+    expect(units.map(({ family, prefixLength }) => [family, prefixLength])).toEqual(
+      expect.arrayContaining([
+        [4, 28],
+        [6, 128],
+        [4, 32],
+      ]),
+    );
+    expect(units).toHaveLength(6);
+    expect(lab.ec2.calls.count("DescribeNetworkInterfaces")).toBe(1);
+  });
+
+  it("says what came of the one request when nothing tells what came of the other", async () => {
+    const namesNoIpv6: Rewrite = (action, body) =>
+      action === "AssignIpv6Addresses"
+        ? body.replaceAll(/<assignedIpv6Addresses>.*<\/assignedIpv6Addresses>/g, "")
+        : body;
+    const { lab, network, primary } = await start(() => lagging(1_000, namesNoIpv6));
+    const six = { family: 6, prefixLength: 128, count: 1 } as const;
+    const call = network.assignUnits(primary, [singles(2), six], soon());
+    const error = await call.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "unavailable", operation: "AssignIpv6Addresses" });
+    const [inCloud] = lab.ec2.account.interfacesOf(lab.instance.id);
+    const added = error instanceof CloudError ? error.added.map((unit) => unit.address.toString()) : [];
+    expect(added.sort()).toEqual(inCloud?.secondaryIpv4.map(String).sort());
   });
 
   it("waits for a describe that is behind", async () => {
-    // list at the start, look before the record, then two that are behind
-    const { lab, network, primary } = await start((lab) => lagging(4, namesAll(lab)));
-    expect(await network.assignUnits(primary, singles(2), soon())).toHaveLength(2);
-    expect(lab.ec2.calls.count("DescribeNetworkInterfaces")).toBe(5);
+    // list at the start, then two that are behind
+    const { lab, network, primary } = await start((lab) => lagging(3, namesAll(lab)));
+    expect(await network.assignUnits(primary, [singles(2)], soon())).toHaveLength(2);
+    expect(lab.ec2.calls.count("DescribeNetworkInterfaces")).toBe(4);
     expect(lab.ec2.calls.count("AssignPrivateIpAddresses")).toBe(1);
   });
 
   it("believes a reply that names just as many new ones when describe stays behind, and shows them", async () => {
     const { network, primary } = await start(() => lagging(1_000));
-    const units = await network.assignUnits(primary, singles(2), soon());
+    const units = await network.assignUnits(primary, [singles(2)], soon());
     expect(units).toHaveLength(2);
     const [seen] = (await network.describe(soon())).interfaces;
     expect(seen?.units.map(String)).toEqual(units.map(String));
   });
 
   it("does not know the outcome when neither tells it, and asks before the next write", async () => {
-    const { lab, network, primary } = await start(() => lagging(7, namesNone));
-    await expect(network.assignUnits(primary, singles(2), soon())).rejects.toMatchObject({
+    const { lab, network, primary } = await start(() => lagging(6, namesNone));
+    await expect(network.assignUnits(primary, [singles(2)], soon())).rejects.toMatchObject({
       code: "unavailable",
     });
     // the first two show by now: they are no news of the second call
-    expect(await network.assignUnits(primary, singles(1), soon())).toHaveLength(1);
+    expect(await network.assignUnits(primary, [singles(1)], soon())).toHaveLength(1);
     const [inCloud] = lab.ec2.account.interfacesOf(lab.instance.id);
     expect(inCloud?.secondaryIpv4).toHaveLength(3);
   });
@@ -107,10 +140,10 @@ describe("AwsNetwork.assignUnits()", () => {
       if (!isBehind) old = body;
       return isBehind ? (old ?? body) : body;
     });
-    const released = await network.assignUnits(primary, singles(2), soon());
+    const released = await network.assignUnits(primary, [singles(2)], soon());
     isBehind = true;
     await network.releaseUnits(primary, released, soon());
-    const units = await network.assignUnits(primary, singles(2), soon());
+    const units = await network.assignUnits(primary, [singles(2)], soon());
     const [inCloud] = lab.ec2.account.interfacesOf(lab.instance.id);
     expect(units.map((unit) => unit.address.toString()).sort()).toEqual(
       inCloud?.secondaryIpv4.map(String).sort(),
@@ -119,13 +152,13 @@ describe("AwsNetwork.assignUnits()", () => {
 
   it("asks again for nothing when somebody else filled the interface meanwhile (aws-61)", async () => {
     const { lab, network, primary } = await start(() => (_, body) => body);
-    await network.assignUnits(primary, singles(3), soon());
+    await network.assignUnits(primary, [singles(3)], soon());
     assignIpv4(lab.ec2.account, primary, { addressCount: 6 }, false);
     lab.ec2.calls.clear();
-    await expect(network.assignUnits(primary, singles(6), soon())).rejects.toMatchObject({
+    await expect(network.assignUnits(primary, [singles(6)], soon())).rejects.toMatchObject({
       code: "limit-reached",
     });
-    await expect(network.assignUnits(primary, singles(6), soon())).rejects.toMatchObject({
+    await expect(network.assignUnits(primary, [singles(6)], soon())).rejects.toMatchObject({
       code: "limit-reached",
     });
     // the second one looks, and sends nothing that cannot succeed

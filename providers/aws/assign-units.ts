@@ -13,37 +13,78 @@ import type { Ec2Interface } from "./schema.ts";
 /** Pauses between looks while EC2 shows the interface as it was: three seconds in all. */
 const PAUSES_MS = [200, 400, 800, 1_600];
 
+/** One request that EC2 has confirmed, and what its reply names. */
+type Sent = { readonly request: UnitRequest; readonly named: readonly Cidr[] };
+
 /**
- * Sends the call once and gives what is new, sorted; `one` is the interface as it was before. While describe lags for longer than we wait, the
- * reply is believed if it names exactly as many new units as were asked for; otherwise the outcome is `unavailable`, and a later describe tells.
+ * Sends each request once, in their order until one fails, looks once for all of them, and gives what is new, sorted; `one` is the interface as it was
+ * before. While describe lags for longer than we wait, a reply is believed if it names exactly as many new units as were asked for; otherwise the outcome
+ * is `unavailable`, and a later describe tells. An error has in `added` what the other requests have added.
  */
 export async function assignUnits(
   node: AwsNode,
   one: Ec2Interface,
-  request: UnitRequest,
+  requests: readonly UnitRequest[],
   signal: AbortSignal,
 ): Promise<readonly Cidr[]> {
-  const named = await send(node, one, request, signal);
-  const isNew = (unit: Cidr) =>
-    isOfSize(unit, request) &&
-    !one.own.some((own) => unit.contains(own)) &&
-    !one.units.some((known) => known.equals(unit));
-  const isShown = (unit: Cidr) => {
-    // an answer of the time before may show what was just given back; EC2 may also have given it out again
-    const isOld = node.recent.isJustReleased(one.id, unit) && !named.some((other) => other.equals(unit));
-    return isNew(unit) && !isOld;
-  };
+  const { sent, failure } = await sendAll(node, one, requests, signal);
+  if (failure !== undefined && sent.length === 0) throw failure;
   // whoever gives up from here on leaves something that is not known
   node.forget(one.id);
-  const added = await confirmed(node, one, request, signal, isShown);
-  if (added.length >= request.count) return note(node, one, added);
-  const believed = named.filter(isNew);
-  if (believed.length === request.count) return note(node, one, believed);
-  if (added.length > 0) return note(node, one, added);
+  const shown = await confirmed(node, one, sent, signal);
+  const added = sent.map((each) => addedBy(node, one, each, shown));
+  const all = note(node, one, added.flat());
+  const untold = sent.find((_, index) => added[index]?.length === 0);
+  if (failure === undefined && untold === undefined) return all;
   node.forget(one.id);
-  const operation = operationOf(request);
+  throw (failure ?? notShown(one, untold?.request)).afterAdding(all);
+}
+
+async function sendAll(
+  node: AwsNode,
+  one: Ec2Interface,
+  requests: readonly UnitRequest[],
+  signal: AbortSignal,
+): Promise<{ readonly sent: readonly Sent[]; readonly failure?: CloudError }> {
+  const sent: Sent[] = [];
+  for (const request of requests) {
+    try {
+      sent.push({ request, named: await send(node, one, request, signal) });
+    } catch (error) {
+      if (!(error instanceof CloudError)) throw error;
+      return { sent, failure: error };
+    }
+  }
+  return { sent };
+}
+
+/** Those that EC2 shows, unless the reply is more to be believed. Empty: neither tells. */
+function addedBy(node: AwsNode, one: Ec2Interface, sent: Sent, shown: readonly Cidr[]): readonly Cidr[] {
+  const { request, named } = sent;
+  const added = shown.filter((unit) => isShownNew(node, one, sent, unit));
+  if (added.length >= request.count) return added;
+  const believed = named.filter((unit) => isNew(one, request, unit));
+  return believed.length === request.count ? believed : added;
+}
+
+function isNew(one: Ec2Interface, request: UnitRequest, unit: Cidr): boolean {
+  return (
+    isOfSize(unit, request) &&
+    !one.own.some((own) => unit.contains(own)) &&
+    !one.units.some((known) => known.equals(unit))
+  );
+}
+
+/** An answer of the time before may show what was just given back; EC2 may also have given it out again. */
+function isShownNew(node: AwsNode, one: Ec2Interface, { request, named }: Sent, unit: Cidr): boolean {
+  const isOld = node.recent.isJustReleased(one.id, unit) && !named.some((other) => other.equals(unit));
+  return isNew(one, request, unit) && !isOld;
+}
+
+function notShown(one: Ec2Interface, request: UnitRequest | undefined): CloudError {
+  const operation = request?.family === 6 ? "AssignIpv6Addresses" : "AssignPrivateIpAddresses";
   const message = `${operation}: ${one.id} does not show what was added yet`;
-  throw new CloudError("unavailable", message, { operation });
+  return new CloudError("unavailable", message, { operation });
 }
 
 /** What the reply names. After a failure nothing is known of the interface any more. */
@@ -61,18 +102,20 @@ async function send(
   }
 }
 
-/** The new units that EC2 shows, as soon as these are as many as were asked for; at the end of our patience those that it shows. */
+/** All that EC2 shows, as soon as of each request as many are new as were asked for, or at the end of our patience. */
 async function confirmed(
   node: AwsNode,
   one: Ec2Interface,
-  request: UnitRequest,
+  sent: readonly Sent[],
   signal: AbortSignal,
-  isNew: (unit: Cidr) => boolean,
 ): Promise<readonly Cidr[]> {
   for (let looks = 0; ; looks += 1) {
-    const shown = ((await look(node, one, signal))?.units ?? []).filter(isNew);
+    const shown = (await look(node, one, signal))?.units ?? [];
+    const isWhole = sent.every(
+      (each) => shown.filter((unit) => isShownNew(node, one, each, unit)).length >= each.request.count,
+    );
     const pauseMs = PAUSES_MS[looks];
-    if (shown.length >= request.count || pauseMs === undefined) return shown;
+    if (isWhole || pauseMs === undefined) return shown;
     await node.clock.sleep(pauseMs * (0.8 + Math.random() * 0.4), signal);
   }
 }
@@ -95,10 +138,6 @@ function note(node: AwsNode, one: Ec2Interface, added: readonly Cidr[]): readonl
   node.recent.assigned(one.id, added);
   node.learn({ ...one, units: [...one.units, ...added].sort((a, b) => a.compare(b)) });
   return [...added].sort((a, b) => a.compare(b));
-}
-
-function operationOf({ family }: UnitRequest): string {
-  return family === 4 ? "AssignPrivateIpAddresses" : "AssignIpv6Addresses";
 }
 
 /** Whether a unit is of the size that is asked for. */

@@ -45,7 +45,7 @@ async function settled(type = "m5.4xlarge"): Promise<Life> {
   await network.capabilities(soon());
   const { interfaces } = await network.describe(soon());
   const primary = interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
-  await network.assignUnits(primary, four(32, 1), soon());
+  await network.assignUnits(primary, [four(32, 1)], soon());
   const made = await network.createInterface(request({ token: "settled" }), soon());
   await expect
     .poll(() => network.describe(soon()).then((view) => view.interfaces.map((one) => one.state)))
@@ -72,20 +72,26 @@ const OPERATIONS: Readonly<Record<CostedOperation, (life: Life, counted: () => v
     await network.describe(soon());
   },
   describeRefresh: async ({ lab, network }, counted) => {
-    lab.clock.shift(12 * 60_000);
+    lab.clock.shift(40 * 60_000);
+    await network.describe(soon());
+    lab.clock.shift(40 * 60_000);
     counted();
     await network.describe(soon());
   },
   assign: async ({ network, primary }, counted) => {
     counted();
-    await network.assignUnits(primary, four(28, 3), soon());
+    await network.assignUnits(primary, [four(28, 3)], soon());
+  },
+  assignMixed: async ({ network, primary }, counted) => {
+    counted();
+    await network.assignUnits(primary, [four(28, 1), four(32, 2), six], soon());
   },
   assignFirst: async ({ lab }, counted) => {
     const instance = await lab.ec2.addInstance({ subnetId: SUBNET_A, type: "m5.large" });
     const network = lab.open({}, instance);
     const { interfaces } = await network.describe(soon());
     counted();
-    await network.assignUnits(interfaces[0]?.id ?? ("none" as never), four(32, 3), soon());
+    await network.assignUnits(interfaces[0]?.id ?? ("none" as never), [four(32, 3)], soon());
   },
   create: async ({ network }, counted) => {
     counted();
@@ -103,7 +109,7 @@ const OPERATIONS: Readonly<Record<CostedOperation, (life: Life, counted: () => v
     await network.createInterface(request({ units: [four(32, 2)] }), soon());
   },
   release: async ({ network, primary }, counted) => {
-    const units = await network.assignUnits(primary, four(32, 4), soon());
+    const units = await network.assignUnits(primary, [four(32, 4)], soon());
     counted();
     await network.releaseUnits(primary, units, soon());
   },

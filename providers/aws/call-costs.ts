@@ -8,25 +8,33 @@ export type CallCost = {
 };
 
 export const CALL_COSTS = {
-  /** identify(), capabilities() of a type in instance-types.ts, and the first describe(). */
-  start: { reads: { DescribeNetworkInterfaces: 1, DescribeSubnets: 1, DescribeVpcs: 1 }, writes: {} },
+  /** identify(), capabilities() of a type in instance-types.ts, and the first describe(), with complete metadata. */
+  start: { reads: { DescribeNetworkInterfaces: 1 }, writes: {} },
   /** capabilities() of any other type, once a process. */
   unknownType: { reads: { DescribeInstanceTypes: 1 }, writes: {} },
   /** Every later describe(). A page is 200 interfaces. */
   describe: { reads: { DescribeNetworkInterfaces: 1 }, writes: {} },
-  /** A describe() more than ten minutes after the last that cost this; also when the metadata shows other network CIDRs. */
+  /**
+   * The first describe() more than five minutes after the start, or any with incomplete metadata, and then one more than half an hour after the last
+   * that cost this. When the metadata shows other network CIDRs: without DescribeSubnets.
+   */
   describeRefresh: {
     reads: { DescribeNetworkInterfaces: 1, DescribeSubnets: 1, DescribeVpcs: 1 },
     writes: {},
   },
-  /** Any number of units of one size on one interface. IPv6: AssignIpv6Addresses. */
+  /** Any number of units of one size on one interface; one write more for each further size or family. IPv6: AssignIpv6Addresses. */
   assign: { reads: { DescribeNetworkInterfaces: 1 }, writes: { AssignPrivateIpAddresses: 1 } },
-  /** The first one ever on a node's primary: what was there before is recorded. */
+  /** Addresses and blocks of IPv4, and blocks of IPv6, on one interface in one call. */
+  assignMixed: {
+    reads: { DescribeNetworkInterfaces: 1 },
+    writes: { AssignPrivateIpAddresses: 2, AssignIpv6Addresses: 1 },
+  },
+  /** The first one ever on a node's primary: what was there before is recorded. One read more when the last look is older than a minute. */
   assignFirst: {
-    reads: { DescribeNetworkInterfaces: 2 },
+    reads: { DescribeNetworkInterfaces: 1 },
     writes: { AssignPrivateIpAddresses: 1, CreateTags: 1 },
   },
-  /** With units of one size of each family; each further size costs what assign does. */
+  /** With units of one size of each family; further sizes cost what assign does, one read for all of them. */
   create: {
     reads: {},
     writes: { CreateNetworkInterface: 1, AttachNetworkInterface: 1, ModifyNetworkInterfaceAttribute: 1 },

@@ -208,14 +208,15 @@ export class InterfaceMaker {
     request: CreateInterface,
     signal: AbortSignal,
   ): Promise<Ec2Interface> {
-    let now = one;
-    for (const wanted of request.units) {
-      const count = wanted.count - now.units.filter((unit) => isOfSize(unit, wanted)).length;
-      if (count <= 0) continue;
-      const added = await assignUnits(this.node, now, { ...wanted, count }, signal);
-      now = { ...now, units: [...now.units, ...added].sort((a, b) => a.compare(b)) };
-    }
-    return now;
+    const missing = request.units
+      .map((wanted) => ({
+        ...wanted,
+        count: wanted.count - one.units.filter((unit) => isOfSize(unit, wanted)).length,
+      }))
+      .filter(({ count }) => count > 0);
+    if (missing.length === 0) return one;
+    const added = await assignUnits(this.node, one, missing, signal);
+    return { ...one, units: [...one.units, ...added].sort((a, b) => a.compare(b)) };
   }
 }
 

@@ -64,13 +64,14 @@ async function wholeLife(lab: AwsLab, network: CloudNetwork): Promise<void> {
   const primary = interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
   const made = await network.createInterface(request, soon());
   for (const family of [4, 6] as const) {
-    const units = await network.assignUnits(primary, unit(family), soon());
+    const units = await network.assignUnits(primary, [unit(family)], soon());
     await network.releaseUnits(primary, units, soon());
   }
   await network.deleteInterface(made.id, soon());
   await network.removeLeaks(soon());
   lab.clock.shift(LEAK_AFTER_MS);
   expect(await network.removeLeaks(soon()), JSON.stringify(lab.lines)).toHaveLength(1);
+  await network.describe(soon());
   const elsewhere = { ...request, subnets: { by: "node" }, avoid: [SUBNET_A], token: "two" } as const;
   await network.createInterface(elsewhere, soon());
 }
@@ -122,7 +123,8 @@ describe("deploy/aws/iam-policy.json", () => {
 
 describe("AwsNetwork, when EC2 throttles", () => {
   it("repeats what may be repeated", async () => {
-    const { faults, calls, network } = await start();
+    const { lab, faults, calls, network } = await start();
+    lab.clock.shift(6 * 60_000);
     faults.throttle("DescribeVpcs", 2);
     await expect(network.describe(soon())).resolves.toBeDefined();
     expect(calls.count("DescribeVpcs")).toBe(3);
@@ -136,12 +138,12 @@ describe("AwsNetwork, when EC2 throttles", () => {
       [6, "AssignIpv6Addresses"],
     ] as const) {
       faults.throttle(action);
-      await expect(network.assignUnits(primary, unit(family), soon())).rejects.toMatchObject({
+      await expect(network.assignUnits(primary, [unit(family)], soon())).rejects.toMatchObject({
         code: "throttled",
       });
       expect(calls.count(action)).toBe(1);
       faults.loseReply(action);
-      await expect(network.assignUnits(primary, unit(family), soon())).rejects.toMatchObject({
+      await expect(network.assignUnits(primary, [unit(family)], soon())).rejects.toMatchObject({
         code: "unavailable",
       });
       expect(calls.count(action)).toBe(2);
@@ -206,13 +208,14 @@ describe("AwsNetwork, when one optional call fails", () => {
     ["CreateTags", "UnauthorizedOperation"],
     ["ModifyNetworkInterfaceAttribute", "UnauthorizedOperation"],
   ])("keeps own addresses out of the units: %s %s (aws-34)", async (action, code) => {
-    const { faults, network } = await start({ launch: { ipv4: { addressCount: 1 } } });
+    const { lab, faults, network } = await start({ launch: { ipv4: { addressCount: 1 } } });
     const before = await network.describe(soon());
+    lab.clock.shift(6 * 60_000);
     const own = before.interfaces.flatMap((one) => one.own.map(String));
     faults.fail(action, code, 1_000);
     await network.createInterface(request, soon()).catch(() => undefined);
     const primary = before.interfaces.find((one) => one.isPrimary)?.id ?? ("none" as never);
-    await network.assignUnits(primary, unit(4), soon()).catch(() => undefined);
+    await network.assignUnits(primary, [unit(4)], soon()).catch(() => undefined);
     const { interfaces, networkCidrs } = await network.describe(soon());
     expect(networkCidrs).toEqual(before.networkCidrs);
     for (const one of interfaces) {
@@ -224,17 +227,18 @@ describe("AwsNetwork, when one optional call fails", () => {
     expect(interfaces.find((one) => one.isPrimary)?.ownership).toBe("shared");
   });
 
-  it("takes the subnet's range from the metadata when EC2 never showed it", async () => {
-    const { faults, network } = await start();
+  it("takes the subnet's ranges from the metadata when EC2 never showed it", async () => {
+    const { lab, faults, network } = await start();
     faults.fail("DescribeSubnets", "UnauthorizedOperation", 1_000);
+    lab.clock.shift(6 * 60_000);
     const [primary] = (await network.describe(soon())).interfaces;
-    expect(primary?.gateways[4]?.toString()).toBe("10.0.0.1");
-    expect(primary?.subnet.ipv6).toBeUndefined();
+    expect(Object.values(primary?.gateways ?? {}).map(String)).toEqual(["10.0.0.1", "fe80:ec2::1"]);
   });
 
   it("does not guess the network's CIDRs when they were never told", async () => {
-    const { faults, network } = await start();
+    const { lab, faults, network } = await start();
     faults.fail("DescribeVpcs", "UnauthorizedOperation", 1_000);
+    lab.ec2.imds(lab.instance).faults.hide(/vpc-ipv4-cidr-blocks$/);
     await expect(network.describe(soon())).rejects.toMatchObject({ code: "unauthorized" });
   });
 });
@@ -243,7 +247,7 @@ describe("AwsNetwork, when the metadata is stale or wrong", () => {
   it("shows what EC2 has, whatever the metadata lists (aws-57, aws-58, aws-59)", async () => {
     const { lab, network } = await start();
     const primary = (await network.describe(soon())).interfaces[0]?.id ?? ("none" as never);
-    const units = await network.assignUnits(primary, { ...unit(4), count: 3 }, soon());
+    const units = await network.assignUnits(primary, [{ ...unit(4), count: 3 }], soon());
     const made = await network.createInterface({ ...request, units: [unit(4)] }, soon());
     lab.ec2.imds(lab.instance).faults.lagMs = 600_000;
     await network.releaseUnits(primary, units.slice(0, 1), soon());

@@ -63,32 +63,36 @@ describe("AwsNetwork.describe(), the network's CIDRs", () => {
   const cidrs = async (network: ReturnType<AwsLab["open"]>) =>
     (await network.describe(soon())).networkCidrs.map(String);
 
-  it("are asked for again at once when the metadata tells others, and else seldom", async () => {
+  it("are asked for when the metadata tells others than at the start, and else seldom", async () => {
     const { lab, network, account } = await start();
     await cidrs(network);
     await cidrs(network);
-    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(1);
+    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(0);
     account.setVpcCidr(NEW, "associated");
     expect(await cidrs(network)).toContain("100.65.0.0/16");
     account.setVpcCidr(NEW, "disassociating");
     expect(await cidrs(network)).not.toContain("100.65.0.0/16");
-    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(3);
-    lab.clock.shift(12 * 60_000);
+    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(2);
+    lab.clock.shift(20 * 60_000);
     await cidrs(network);
-    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(4);
+    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(2);
+    lab.clock.shift(20 * 60_000);
+    await cidrs(network);
+    expect(lab.ec2.calls.count("DescribeVpcs")).toBe(3);
   });
 
-  it("are EC2's, also when the metadata stays behind, which is asked about less and less", async () => {
+  it("are EC2's from five minutes after the start on, also when the metadata stays behind, which is asked about less and less", async () => {
     const { lab, network, account, imds } = await start();
-    imds.faults.lagMs = 3_600_000;
+    imds.faults.lagMs = 36_000_000;
     account.setVpcCidr(NEW, "associated");
-    expect(await cidrs(network)).toContain("100.65.0.0/16");
+    expect(await cidrs(network)).not.toContain("100.65.0.0/16");
+    lab.clock.shift(5 * 60_000);
     for (let minutes = 0; minutes < 30; minutes += 1) {
-      lab.clock.shift(60_000);
       expect(await cidrs(network)).toContain("100.65.0.0/16");
+      lab.clock.shift(60_000);
     }
-    expect(lab.ec2.calls.count("DescribeVpcs")).toBeGreaterThan(4);
-    expect(lab.ec2.calls.count("DescribeVpcs")).toBeLessThan(12);
+    expect(lab.ec2.calls.count("DescribeVpcs")).toBeGreaterThan(3);
+    expect(lab.ec2.calls.count("DescribeVpcs")).toBeLessThan(8);
   });
 
   it("stay as told when the metadata is gone", async () => {

@@ -4,6 +4,7 @@
  */
 import { type MacAddress, parseMac } from "../../common/ids.ts";
 import { Cidr } from "../../common/ip.ts";
+import type { Subnet } from "../provider.ts";
 import { type Imds, matching } from "./imds.ts";
 
 const MACS = "meta-data/network/interfaces/macs/";
@@ -12,30 +13,46 @@ const MACS = "meta-data/network/interfaces/macs/";
 const FACTS = {
   "interface-id": matching(/^eni-[0-9a-f]+$/),
   "device-number": matching(/^\d+$/),
-  "local-ipv4s": cidrs,
-  "ipv4-prefix": cidrs,
-  ipv6s: cidrs,
-  "ipv6-prefix": cidrs,
+  "local-ipv4s": cidrText,
+  "ipv4-prefix": cidrText,
+  ipv6s: cidrText,
+  "ipv6-prefix": cidrText,
 } as const satisfies Record<string, (text: string) => string>;
 
 /** One line for each interface, in order of their MACs, and one of the network's CIDRs. Throws CloudError as Imds does. */
 export async function glance(imds: Imds, primaryMac: MacAddress, signal: AbortSignal): Promise<string> {
   const macs = await imds.get(MACS, parseMacs, signal);
   const lines = await Promise.all(macs.map((mac) => interfaceLine(imds, mac, signal)));
-  return [...lines, `network ${await networkLine(imds, primaryMac, signal)}`].join("\n");
+  return [...lines, `network ${networkText(await hintedNetwork(imds, primaryMac, signal))}`].join("\n");
 }
 
-/** The network's CIDRs as text, sorted; empty when the metadata has none yet. */
-export async function networkLine(imds: Imds, mac: MacAddress, signal: AbortSignal): Promise<string> {
-  const lists = await Promise.all(
-    ["vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks"].map((key) =>
-      imds.find(`${MACS}${mac}/${key}`, cidrs, signal),
-    ),
-  );
-  return lists.filter((list) => list !== undefined).join(" ");
+/** The network's CIDRs, sorted; empty when the metadata has none yet. */
+export async function hintedNetwork(
+  imds: Imds,
+  mac: MacAddress,
+  signal: AbortSignal,
+): Promise<readonly Cidr[]> {
+  const lists = await Promise.all([
+    imds.find(`${MACS}${mac}/vpc-ipv4-cidr-blocks`, parseCidrs, signal),
+    imds.find(`${MACS}${mac}/vpc-ipv6-cidr-blocks`, parseCidrs, signal),
+  ]);
+  return lists.flatMap((list) => list ?? []).sort((a, b) => a.compare(b));
 }
 
-/** The same text of CIDRs that are known otherwise, to compare. */
+/** The ranges of an interface's subnet, each as far as the metadata has it. */
+export async function hintedRanges(
+  imds: Imds,
+  mac: MacAddress,
+  signal: AbortSignal,
+): Promise<Pick<Subnet, "ipv4" | "ipv6">> {
+  const [[ipv4] = [], [ipv6] = []] = await Promise.all([
+    imds.find(`${MACS}${mac}/subnet-ipv4-cidr-block`, parseCidrs, signal),
+    imds.find(`${MACS}${mac}/subnet-ipv6-cidr-blocks`, parseCidrs, signal),
+  ]);
+  return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+}
+
+/** CIDRs as one text, to compare: sorted, IPv4 first. */
 export function networkText(known: readonly Cidr[]): string {
   return [4, 6]
     .map((family) => sortedText(known.filter((cidr) => cidr.family === family)))
@@ -56,8 +73,12 @@ function parseMacs(text: string): MacAddress[] {
     .sort();
 }
 
-function cidrs(text: string): string {
-  return sortedText(lines(text).map((line) => Cidr.parse(line)));
+function parseCidrs(text: string): Cidr[] {
+  return lines(text).map((line) => Cidr.parse(line));
+}
+
+function cidrText(text: string): string {
+  return sortedText(parseCidrs(text));
 }
 
 function sortedText(list: readonly Cidr[]): string {

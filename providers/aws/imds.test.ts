@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../common/clock.ts";
-import { type MacAddress, parseMac } from "../../common/ids.ts";
+import { parseMac } from "../../common/ids.ts";
 import { AwsLab } from "../../test/conformance/aws.ts";
 import { CloudError } from "../errors.ts";
 import { credentialSource } from "./credentials.ts";
@@ -78,7 +78,8 @@ describe("Imds", () => {
 
   it("gives undefined for a value that is not there", async () => {
     const { imds } = await start();
-    expect(await imds.findSubnetIpv4(parseMac("02:ff:ff:ff:ff:ff"), soon())).toBeUndefined();
+    const path = "meta-data/network/interfaces/macs/02:ff:ff:ff:ff:ff/mac";
+    expect(await imds.find(path, parseMac, soon())).toBeUndefined();
   });
 
   it("never shows what may be a secret", async () => {
@@ -99,11 +100,5 @@ describe("Imds", () => {
     const keys = await credentialSource({ from: "instance" }, imds)();
     expect(keys.sessionToken).not.toBe("");
     expect(keys.expiration?.getTime()).toBeGreaterThan(Date.now());
-  });
-
-  it("reads the range of an interface's subnet", async () => {
-    const { imds } = await start();
-    const mac: MacAddress = (await imds.identity(soon())).primaryMac;
-    expect(String(await imds.findSubnetIpv4(mac, soon()))).toBe("10.0.0.0/24");
   });
 });

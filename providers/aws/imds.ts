@@ -5,8 +5,7 @@
  */
 import { request } from "node:http";
 import type { Clock } from "../../common/clock.ts";
-import { type InstanceId, type MacAddress, parseMac } from "../../common/ids.ts";
-import { Cidr } from "../../common/ip.ts";
+import { type InstanceId, parseMac } from "../../common/ids.ts";
 import { retry } from "../../common/retry.ts";
 import { CloudError } from "../errors.ts";
 import type { NodeIdentity } from "../provider.ts";
@@ -50,15 +49,6 @@ export class Imds {
       this.get("meta-data/mac", parseMac, signal),
     ]);
     return { instanceId, instanceType, region, zone, primaryMac };
-  }
-
-  /** The IPv4 range of an interface's subnet, which never changes; undefined in a subnet without IPv4, or not known yet. */
-  async findSubnetIpv4(mac: MacAddress, signal: AbortSignal): Promise<Cidr | undefined> {
-    return this.find(
-      `meta-data/network/interfaces/macs/${mac}/subnet-ipv4-cidr-block`,
-      (text) => Cidr.parse(text),
-      signal,
-    );
   }
 
   /** As find(), but a value that is not there is an error. */

@@ -9,6 +9,15 @@ import { type NodeOwner, ownershipOf, TAG } from "./ownership.ts";
 import { RecentWrites } from "./recent.ts";
 import type { Ec2Interface } from "./schema.ts";
 
+/** For how long what EC2 told of an interface is as good as another look before something that cannot be undone. */
+const FRESH_MS = 60_000;
+
+type Known = {
+  readonly interface: Ec2Interface;
+  /** When EC2 last showed it; own writes since are in it. Undefined: only ever named in the reply to a write. */
+  readonly shownAt: number | undefined;
+};
+
 /** What reads and writes of one node share: the door to EC2, who we are, and what EC2 told and confirmed lately. */
 export class AwsNode {
   readonly ec2: Ec2Client;
@@ -17,7 +26,7 @@ export class AwsNode {
   readonly log: Logger;
   readonly recent: RecentWrites;
   private readonly identify: (signal: AbortSignal) => Promise<NodeIdentity>;
-  private readonly known = new Map<InterfaceId, Ec2Interface>();
+  private readonly known = new Map<InterfaceId, Known>();
   private wasListed = false;
   /** Of what was listed, what may be otherwise by now. */
   private readonly forgotten = new Set<InterfaceId>();
@@ -55,7 +64,7 @@ export class AwsNode {
     const complete = this.recent.complete(listed);
     this.known.clear();
     this.forgotten.clear();
-    for (const one of complete) this.known.set(one.id, one);
+    for (const one of complete) this.noteShown(one);
     this.wasListed = true;
     return complete;
   }
@@ -63,7 +72,7 @@ export class AwsNode {
   /** As last listed, with every write since; listed now when it never was. No word of what others did meanwhile. */
   async listed(signal: AbortSignal): Promise<readonly Ec2Interface[]> {
     const isWhole = this.wasListed && [...this.forgotten].every((id) => this.known.has(id));
-    return isWhole ? [...this.known.values()] : this.list(signal);
+    return isWhole ? [...this.known.values()].map((known) => known.interface) : this.list(signal);
   }
 
   /** Interfaces with our cluster's tag that are attached nowhere: this node's, or every node's. */
@@ -80,8 +89,15 @@ export class AwsNode {
     const found = (await findInterface(this.ec2, id, signal)) ?? this.recent.findYoung(id);
     if (found === undefined) return undefined;
     const [complete] = this.recent.complete([found]).filter((one) => one.id === id);
-    if (complete !== undefined) this.known.set(id, complete);
+    if (complete !== undefined) this.noteShown(complete);
     return complete;
+  }
+
+  /** As find(), without a call when EC2 showed it within the last minute: with every write of ours since, and no word of what others did. */
+  async findFresh(id: InterfaceId, signal: AbortSignal): Promise<Ec2Interface | undefined> {
+    const known = this.known.get(id);
+    const isFresh = known?.shownAt !== undefined && this.clock.now() - known.shownAt < FRESH_MS;
+    return isFresh ? known.interface : this.find(id, signal);
   }
 
   /**
@@ -89,7 +105,7 @@ export class AwsNode {
    * a foreign one before any call that changes something.
    */
   async writable(id: InterfaceId, operation: string, signal: AbortSignal): Promise<Ec2Interface> {
-    const one = this.known.get(id) ?? (await this.find(id, signal));
+    const one = this.known.get(id)?.interface ?? (await this.find(id, signal));
     if (one === undefined) {
       throw new CloudError("not-found", `${operation}: there is no interface ${id}`, { operation });
     }
@@ -101,7 +117,7 @@ export class AwsNode {
 
   /** Takes note of what is known of an interface now. */
   learn(one: Ec2Interface): void {
-    this.known.set(one.id, one);
+    this.known.set(one.id, { interface: one, shownAt: this.known.get(one.id)?.shownAt });
   }
 
   /** What is known of it may be wrong: the next who needs it asks EC2. */
@@ -115,5 +131,9 @@ export class AwsNode {
     this.recent.gone(id);
     this.known.delete(id);
     this.forgotten.delete(id);
+  }
+
+  private noteShown(one: Ec2Interface): void {
+    this.known.set(one.id, { interface: one, shownAt: this.clock.now() });
   }
 }

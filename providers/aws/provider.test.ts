@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { DEFAULT_POOL, type InterfaceId } from "../../common/ids.ts";
+import { assignIpv4 } from "../../test/cloudsim/aws/model/assign.ts";
 import { SUBNET_A } from "../../test/cloudsim/aws/testing.ts";
 import { AwsLab, CLUSTER } from "../../test/conformance/aws.ts";
 import type { CreateInterface } from "../provider.ts";
@@ -147,7 +148,7 @@ describe("AwsNetwork.createInterface()", () => {
     faults.fail("AssignPrivateIpAddresses", "InsufficientFreeAddressesInSubnet");
     const primary = interfaces.find(({ isPrimary }) => isPrimary);
     const one = { family: 4, prefixLength: 32, count: 1 } as const;
-    const assigning = network.assignUnits(primary?.id as InterfaceId, one, soon());
+    const assigning = network.assignUnits(primary?.id as InterfaceId, [one], soon());
     await expect(assigning).rejects.toMatchObject({ code: "subnet-exhausted" });
     expect(await network.createInterface(request(), soon())).toMatchObject({ ownership: "ours" });
     expect(lab.interfaceIds()).toHaveLength(2);
@@ -180,7 +181,7 @@ describe("AwsNetwork.createInterface()", () => {
     faults.clear();
     const restarted = lab.open();
     const made = (await restarted.describe(soon())).interfaces.find((one) => one.ownership === "ours");
-    await restarted.assignUnits(made?.id ?? ("eni-none" as never), ipv4(1), soon());
+    await restarted.assignUnits(made?.id ?? ("eni-none" as never), [ipv4(1)], soon());
     lab.ec2.terminateInstance(lab.instance);
     expect(lab.interfaceIds()).toEqual([]);
   });
@@ -207,7 +208,7 @@ describe("AwsNetwork.describe()", () => {
     const { lab, network } = await start({ launch: { interfaceTags: { [tag]: "true" } } });
     const primary = await primaryOf(network);
     expect(primary).toMatchObject({ ownership: "foreign", units: [] });
-    await expect(network.assignUnits(primary.id, ipv4(1), soon())).rejects.toMatchObject({
+    await expect(network.assignUnits(primary.id, [ipv4(1)], soon())).rejects.toMatchObject({
       code: "not-ours",
     });
     expect(lab.ec2.calls.writes()).toEqual([]);
@@ -231,13 +232,15 @@ describe("AwsNetwork.describe()", () => {
     const tags = { [TAG.cluster]: CLUSTER, [TAG.instance]: lab.instance.id };
     const id = await lab.attachStranger(tags, other);
     await expect(network.deleteInterface(id, soon())).rejects.toMatchObject({ code: "not-ours" });
-    await expect(network.assignUnits(id, ipv4(1), soon())).rejects.toMatchObject({ code: "not-ours" });
+    await expect(network.assignUnits(id, [ipv4(1)], soon())).rejects.toMatchObject({ code: "not-ours" });
     expect(lab.ec2.calls.writes().map((call) => call.action)).not.toContain("DetachNetworkInterface");
   });
 
   it("gives the CIDRs in state associated only", async () => {
     const { lab, network } = await start();
-    for (const cidr of lab.ec2.account.vpc.ipv4.slice(1)) cidr.state = "disassociating";
+    const { account } = lab.ec2;
+    for (const { cidr } of account.vpc.ipv4.slice(1)) account.setVpcCidr(cidr, "disassociating");
+    lab.clock.shift(6 * 60_000);
     const { networkCidrs } = await network.describe(soon());
     expect(networkCidrs.map(String)).toEqual(["10.0.0.0/16", "2001:db8::/56"]);
   });
@@ -250,8 +253,8 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     });
     const { id, foreignUnits } = await primaryOf(network);
     expect(foreignUnits).toHaveLength(3);
-    await network.assignUnits(id, ipv4(2), soon());
-    await lab.open().assignUnits(id, ipv4(1), soon());
+    await network.assignUnits(id, [ipv4(2)], soon());
+    await lab.open().assignUnits(id, [ipv4(1)], soon());
     expect(calls.writes().map((call) => call.action)).toEqual([
       "CreateTags",
       "AssignPrivateIpAddresses",
@@ -262,13 +265,25 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     expect(primary.units).toHaveLength(3);
   });
 
+  it("looks again before it records them when it last looked more than a minute ago", async () => {
+    const { lab, calls, network } = await start();
+    const { id } = await primaryOf(network);
+    assignIpv4(lab.ec2.account, id, { addressCount: 1 }, false);
+    lab.clock.shift(61_000);
+    calls.clear();
+    await network.assignUnits(id, [ipv4(2)], soon());
+    expect(calls.count("DescribeNetworkInterfaces")).toBe(2);
+    const { foreignUnits, units } = await primaryOf(lab.open());
+    expect([foreignUnits.length, units.length]).toEqual([1, 2]);
+  });
+
   it("does not take its own units for others' when a list shows the primary without the record", async () => {
     const { lab, calls, network } = await start();
     const { id } = await primaryOf(network);
-    await network.assignUnits(id, ipv4(2), soon());
+    await network.assignUnits(id, [ipv4(2)], soon());
     lab.ec2.account.interfaces.get(id)?.tags.clear();
     expect((await primaryOf(network)).units).toHaveLength(2);
-    await network.assignUnits(id, ipv4(1), soon());
+    await network.assignUnits(id, [ipv4(1)], soon());
     expect(calls.count("CreateTags")).toBe(1);
   });
 
@@ -276,10 +291,10 @@ describe("AwsNetwork on a primary with addresses of others", () => {
     const { lab, faults, calls, network } = await start({ launch: { ipv4: { addressCount: 1 } } });
     faults.fail("CreateTags", "InternalError", 10, 500);
     const { id } = await primaryOf(network);
-    await expect(network.assignUnits(id, ipv4(1), soon())).rejects.toMatchObject({ code: "unavailable" });
+    await expect(network.assignUnits(id, [ipv4(1)], soon())).rejects.toMatchObject({ code: "unavailable" });
     expect(calls.count("AssignPrivateIpAddresses")).toBe(0);
     faults.clear();
-    await lab.open().assignUnits(id, ipv4(1), soon());
+    await lab.open().assignUnits(id, [ipv4(1)], soon());
     expect((await primaryOf(network)).foreignUnits).toHaveLength(1);
   });
 });

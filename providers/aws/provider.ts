@@ -75,7 +75,7 @@ export class AwsNetwork implements CloudNetwork {
     this.facts = new NetworkFacts({ ec2, imds, clock: options.clock, log: options.log });
     this.maker = new InterfaceMaker(this.node, new SubnetFinder(this.node, this.facts));
     this.leaks = new LeakSweeper(this.node, (token) => this.maker.isMaking(token));
-    this.units = new UnitWriter(this.node, (signal) => this.tryCapabilities(signal));
+    this.units = new UnitWriter(this.node, this.facts, (signal) => this.tryCapabilities(signal));
   }
 
   async identify(signal: AbortSignal): Promise<NodeIdentity> {
@@ -97,12 +97,10 @@ export class AwsNetwork implements CloudNetwork {
   async describe(signal: AbortSignal): Promise<CloudView> {
     return this.guarded("describe", signal, async () => {
       const listed = await this.node.list(signal);
-      const { identity } = await this.node.owner(signal);
-      const { primaryMac } = identity;
-      const vpcId = listed.find((one) => one.mac === primaryMac)?.vpcId ?? "";
+      const { primaryMac } = (await this.node.owner(signal)).identity;
       const [interfaces, networkCidrs] = await Promise.all([
         this.toView(listed, signal),
-        this.facts.networkCidrs(vpcId, primaryMac, signal),
+        this.facts.networkCidrs(listed, primaryMac, signal),
       ]);
       return { interfaces, networkCidrs };
     });
@@ -136,8 +134,12 @@ export class AwsNetwork implements CloudNetwork {
     });
   }
 
-  async assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {
-    return this.guarded("assignUnits", signal, () => this.units.assign(id, request, signal));
+  async assignUnits(
+    id: InterfaceId,
+    requests: readonly UnitRequest[],
+    signal: AbortSignal,
+  ): Promise<readonly Cidr[]> {
+    return this.guarded("assignUnits", signal, () => this.units.assign(id, requests, signal));
   }
 
   async releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void> {

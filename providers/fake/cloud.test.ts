@@ -26,9 +26,9 @@ describe("FakeCloud", () => {
     await clock.advance(5_000);
     const { interfaces } = await network.describe(never);
     const id = interfaces[0]?.id ?? ("none" as never);
-    await network.assignUnits(id, ipv4(1), never);
+    await network.assignUnits(id, [ipv4(1)], never);
     await clock.advance(400);
-    await network.assignUnits(id, ipv4(1), never);
+    await network.assignUnits(id, [ipv4(1)], never);
     expect(await unitsOf(network)).toBe(0);
     await clock.advance(600);
     expect(await unitsOf(network)).toBe(1);
@@ -73,7 +73,7 @@ describe("FakeCloud", () => {
       const network = new FakeNetwork(cloud, cloud.launch());
       const primary = (await network.describe(never)).interfaces[0];
       given.push(...(primary?.own.map(String) ?? []));
-      const units = await network.assignUnits(primary?.id ?? ("none" as never), ipv4(4), never);
+      const units = await network.assignUnits(primary?.id ?? ("none" as never), [ipv4(4)], never);
       given.push(...units.map((unit) => unit.address.toString()));
     }
     expect(new Set(given).size).toBe(15);

@@ -91,19 +91,21 @@ export class FakeNetwork implements CloudNetwork {
     await this.cloud.call("delete", signal, () => this.cloud.remove(id));
   }
 
-  async assignUnits(id: InterfaceId, request: UnitRequest, signal: AbortSignal): Promise<readonly Cidr[]> {
+  async assignUnits(
+    id: InterfaceId,
+    requests: readonly UnitRequest[],
+    signal: AbortSignal,
+  ): Promise<readonly Cidr[]> {
     this.writable(id, "assign");
-    return this.cloud.call("assign", signal, () => {
-      const one = this.writable(id, "assign");
-      const slots = this.instance.capabilities.unitsPerInterface[request.family];
-      const room = slots - one.units.filter((unit) => unit.family === request.family).length;
-      if (room <= 0) throw this.cloud.error("limit-reached", "assign", `${id} is full`);
-      const count = Math.min(request.count, room);
-      const units = this.cloud.take(one.subnet, { ...request, count });
-      const foreign = one.owner === "primary" ? { foreign: one.foreign ?? one.units } : {};
-      this.cloud.put({ ...one, ...foreign, units: sorted([...one.units, ...units]) });
-      return units;
-    });
+    const added: Cidr[] = [];
+    for (const request of requests) {
+      try {
+        added.push(...(await this.cloud.call("assign", signal, () => this.assign(id, request))));
+      } catch (error) {
+        throw error instanceof CloudError ? error.afterAdding(added) : error;
+      }
+    }
+    return added;
   }
 
   async releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void> {
@@ -129,6 +131,18 @@ export class FakeNetwork implements CloudNetwork {
     );
     for (const { id } of old) await this.cloud.call("delete", signal, () => this.cloud.remove(id));
     return old.map(({ id }) => id);
+  }
+
+  private assign(id: InterfaceId, request: UnitRequest): readonly Cidr[] {
+    const one = this.writable(id, "assign");
+    const slots = this.instance.capabilities.unitsPerInterface[request.family];
+    const room = slots - one.units.filter((unit) => unit.family === request.family).length;
+    if (room <= 0) throw this.cloud.error("limit-reached", "assign", `${id} is full`);
+    const count = Math.min(request.count, room);
+    const units = this.cloud.take(one.subnet, { ...request, count });
+    const foreign = one.owner === "primary" ? { foreign: one.foreign ?? one.units } : {};
+    this.cloud.put({ ...one, ...foreign, units: sorted([...one.units, ...units]) });
+    return units;
   }
 
   private make(request: CreateInterface): FakeInterface {

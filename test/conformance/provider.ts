@@ -115,8 +115,8 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       async (family, prefixLength) => {
         const { harness, network } = await setUp();
         const { id, foreignUnits } = await primaryOf(network);
-        const first = await network.assignUnits(id, { family, prefixLength, count: 2 }, soon());
-        const second = await network.assignUnits(id, { family, prefixLength, count: 1 }, soon());
+        const first = await network.assignUnits(id, [{ family, prefixLength, count: 2 }], soon());
+        const second = await network.assignUnits(id, [{ family, prefixLength, count: 1 }], soon());
         expect([first.length, second.length]).toEqual([2, 1]);
         const all = texts([...first, ...second]);
         expect(new Set(all).size).toBe(3);
@@ -132,9 +132,50 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       const { network } = await setUp();
       const { id } = await primaryOf(network);
       const room = (await network.capabilities(soon())).unitsPerInterface[4] - 1;
-      const given = await network.assignUnits(id, singles(4, room + 5), soon());
+      const given = await network.assignUnits(id, [singles(4, room + 5)], soon());
       expect(given).toHaveLength(room);
-      await expectCode(network.assignUnits(id, singles(4, 1), soon()), "limit-reached");
+      await expectCode(network.assignUnits(id, [singles(4, 1)], soon()), "limit-reached");
+    });
+
+    it("adds units of several sizes and families in one call", async () => {
+      const { harness, network } = await setUp();
+      const { id } = await primaryOf(network);
+      const requests = [
+        BLOCK,
+        singles(4, 2),
+        singles(6, 1),
+        { family: 6, prefixLength: 80, count: 1 },
+      ] as const;
+      const given = await network.assignUnits(id, requests, soon());
+      expect(given.map(sizeOf).sort()).toEqual(["4/28", "4/32", "4/32", "6/128", "6/80"]);
+      for (const seen of [await primaryOf(network), await primaryOf(harness.open())]) {
+        expect(texts(seen.units)).toEqual(texts(given));
+      }
+    });
+
+    it("says what it has added when a later request is refused, and does not try those after it", async () => {
+      const { harness, network } = await setUp();
+      const ids = [harness.smallSubnetId];
+      const made = await network.createInterface(request(harness, { subnets: { by: "ids", ids } }), soon());
+      const requests = [singles(4, 2), BLOCK, singles(6, 1)];
+      const error = await network.assignUnits(made.id, requests, soon()).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: "no-free-block", subnetIds: ids });
+      const added = error instanceof CloudError ? error.added : [];
+      expect(added.map(sizeOf)).toEqual(["4/32", "4/32"]);
+      for (const seen of [await interfaceOf(network, made.id), await interfaceOf(harness.open(), made.id)]) {
+        expect(texts(seen.units)).toEqual(texts(added));
+      }
+    });
+
+    it("says what it has added when a later request has no room", async () => {
+      const { network } = await setUp();
+      const { id } = await primaryOf(network);
+      const room = (await network.capabilities(soon())).unitsPerInterface[4] - 1;
+      const requests = [singles(4, room), BLOCK];
+      const error = await network.assignUnits(id, requests, soon()).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: "limit-reached" });
+      expect(error instanceof CloudError ? error.added : []).toHaveLength(room);
+      expect((await primaryOf(network)).units).toHaveLength(room);
     });
 
     it("changes nothing when the subnet has no block or no address, and tells the two apart", async () => {
@@ -144,22 +185,22 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
         request(harness, { subnets: { by: "ids", ids: subnetIds } }),
         soon(),
       );
-      await expectFull(network.assignUnits(made.id, BLOCK, soon()), "no-free-block", subnetIds);
+      await expectFull(network.assignUnits(made.id, [BLOCK], soon()), "no-free-block", subnetIds);
       harness.exhaust(harness.smallSubnetId);
-      await expectFull(network.assignUnits(made.id, singles(4, 1), soon()), "subnet-exhausted", subnetIds);
+      await expectFull(network.assignUnits(made.id, [singles(4, 1)], soon()), "subnet-exhausted", subnetIds);
       expect((await interfaceOf(network, made.id)).units).toEqual([]);
     });
 
     it("refuses a stranger's interface before any call", async () => {
       const { harness, network } = await setUp();
-      await expectCode(network.assignUnits(harness.strangerId, singles(4, 1), soon()), "not-ours");
+      await expectCode(network.assignUnits(harness.strangerId, [singles(4, 1)], soon()), "not-ours");
     });
 
     it("after a lost reply has unknown outcome, and describe() tells it", async () => {
       const { harness, network } = await setUp();
       const { id } = await primaryOf(network);
       harness.loseReply(harness.assignStep);
-      await expectCode(network.assignUnits(id, singles(4, 2), soon()), "unavailable");
+      await expectCode(network.assignUnits(id, [singles(4, 2)], soon()), "unavailable");
       expect((await primaryOf(network)).units).toHaveLength(2);
     });
   });
@@ -175,7 +216,7 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
         [6, 128],
         [6, 80],
       ] as const) {
-        units.push(...(await network.assignUnits(id, { family, prefixLength, count: 1 }, soon())));
+        units.push(...(await network.assignUnits(id, [{ family, prefixLength, count: 1 }], soon())));
       }
       await network.releaseUnits(id, units, soon());
       await network.releaseUnits(id, units, soon());
@@ -185,7 +226,7 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
     it("releases what is left when some are gone already", async () => {
       const { network } = await setUp();
       const { id } = await primaryOf(network);
-      const units = await network.assignUnits(id, singles(4, 3), soon());
+      const units = await network.assignUnits(id, [singles(4, 3)], soon());
       await network.releaseUnits(id, units.slice(0, 1), soon());
       await network.releaseUnits(id, units, soon());
       expect((await primaryOf(network)).units).toEqual([]);
@@ -354,12 +395,12 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       const { id } = await primaryOf(network);
       const texts = [await network.glance(soon())];
       expect(await network.glance(soon())).toBe(texts[0]);
-      const units = await network.assignUnits(id, singles(4, 1), soon());
+      const units = await network.assignUnits(id, [singles(4, 1)], soon());
       texts.push(await network.glance(soon()));
       const made = await network.createInterface(request(harness), soon());
       await whenAttached(network, made.id);
       texts.push(await network.glance(soon()));
-      await network.assignUnits(made.id, BLOCK, soon());
+      await network.assignUnits(made.id, [BLOCK], soon());
       texts.push(await network.glance(soon()));
       expect(new Set(texts).size).toBe(4);
       await network.deleteInterface(made.id, soon());
@@ -455,11 +496,11 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
     it("fails as unavailable, at once, when its signal is aborted", async () => {
       const { harness, network } = await setUp();
       const { id } = await primaryOf(network);
-      const units = await network.assignUnits(id, singles(4, 1), soon());
+      const units = await network.assignUnits(id, [singles(4, 1)], soon());
       const gone = AbortSignal.abort(new Error("stopping"));
       await expectCode(network.describe(gone), "unavailable");
       await expectCode(network.createInterface(request(harness), gone), "unavailable");
-      await expectCode(network.assignUnits(id, singles(4, 1), gone), "unavailable");
+      await expectCode(network.assignUnits(id, [singles(4, 1)], gone), "unavailable");
       await expectCode(network.releaseUnits(id, units, gone), "unavailable");
     });
   });
@@ -539,6 +580,11 @@ async function expectFull(
   const error = await call.catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code, step: "other-subnet" });
   expect([...(error as CloudError).subnetIds].sort()).toEqual([...subnetIds].sort());
+}
+
+/** `4/28` */
+function sizeOf({ family, prefixLength }: Cidr): string {
+  return `${family}/${prefixLength}`;
 }
 
 function texts(units: readonly Cidr[]): string[] {

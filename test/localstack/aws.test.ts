@@ -154,7 +154,7 @@ describe("On LocalStack, the life of an interface", () => {
 
   it("holds more addresses and fewer, as describe shows them", async () => {
     const { id } = await network.createInterface(request("grows"), soon());
-    const given = await network.assignUnits(id, singles(3), soon());
+    const given = await network.assignUnits(id, [singles(3)], soon());
     const grown = await seen(id);
     expect(grown.units).toHaveLength(5);
     expect(texts(grown.units)).toEqual(addressesOf(await lab.find(id)));
@@ -175,7 +175,7 @@ describe("On LocalStack, what is not ours", () => {
     await lab.administrator.send(new AssignPrivateIpAddressesCommand(assign));
     const id = lab.primaryId as InterfaceId;
     expect(texts((await seen(id)).foreignUnits)).toEqual(theirs);
-    const ours = await network.assignUnits(id, singles(2), soon());
+    const ours = await network.assignUnits(id, [singles(2)], soon());
     const managed = await seen(id, lab.network());
     expect(texts(managed.foreignUnits)).toEqual(theirs);
     expect(texts(managed.units)).toEqual(texts(ours));
@@ -201,7 +201,7 @@ describe("On LocalStack, what is not ours", () => {
   });
 
   it("is what does not exist", async () => {
-    const call = network.assignUnits("eni-0123456789abcdef0" as InterfaceId, singles(1), soon());
+    const call = network.assignUnits("eni-0123456789abcdef0" as InterfaceId, [singles(1)], soon());
     await expect(call).rejects.toSatisfy((error) => hasCode(error, "not-found"));
   });
 });

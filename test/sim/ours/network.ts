@@ -143,19 +143,21 @@ export class OurNetwork implements CloudNetwork {
     await this.request("DeleteNetworkInterface", SAFE, () => ec2.delete(one));
   }
 
-  async assignUnits(id: InterfaceId, request: UnitRequest): Promise<readonly Cidr[]> {
+  async assignUnits(id: InterfaceId, requests: readonly UnitRequest[]): Promise<readonly Cidr[]> {
     const one = this.find(id);
     if (one.isPrimary && !this.hasWrittenToPrimary)
       await this.pay(requestsOf(CALL_COSTS.assignFirst, CALL_COSTS.assign));
     this.hasWrittenToPrimary ||= one.isPrimary;
-    const given = await this.request("AssignPrivateIpAddresses", ONCE, () =>
-      this.options.ec2.assign(one, unitCount([request])),
-    );
+    const units: Cidr[] = [];
+    for (const request of requests) {
+      const given = await this.request("AssignPrivateIpAddresses", ONCE, () =>
+        this.options.ec2.assign(one, unitCount([request])),
+      );
+      units.push(...given.singles.map((single) => cidr(single, 32)));
+      units.push(...given.blocks.map((first) => cidr(first, 28)));
+    }
     await this.lookAt(requestsOf(CALL_COSTS.assign, cost("AssignPrivateIpAddresses")));
-    return [
-      ...given.singles.map((single) => cidr(single, 32)),
-      ...given.blocks.map((first) => cidr(first, 28)),
-    ];
+    return units;
   }
 
   async releaseUnits(id: InterfaceId, units: readonly Cidr[]): Promise<void> {
