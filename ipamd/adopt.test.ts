@@ -32,14 +32,14 @@ beforeEach(async () => {
   };
 });
 
-function hear(units: readonly Cidr[]): Promise<void> {
+function hear(units: readonly Cidr[], state: CloudInterface["state"] = "attached"): Promise<void> {
   const one: CloudInterface = {
     id: ID,
     mac: MAC,
     subnet: { id: "subnet-1" as CloudInterface["subnet"]["id"], zone: "a" },
     isPrimary: true,
     ownership: "shared",
-    state: "attached",
+    state,
     cardIndex: 0,
     own: [],
     units,
@@ -51,6 +51,14 @@ function hear(units: readonly Cidr[]): Promise<void> {
 }
 
 describe("Adoption", () => {
+  it("goes on giving addresses of an uplink that a list still says is being attached", async () => {
+    await hear(blocks(0, 2));
+    await hear(blocks(0, 2), "attaching");
+    expect(parts.pool.unitsAside(1)).toEqual([]);
+    await hear(blocks(0, 2), "detaching");
+    expect(parts.pool.unitsAside(1)).toHaveLength(2);
+  });
+
   it("lists the host's addresses once for all units that the cloud names, and not for those that it holds", async () => {
     await hear(blocks(0, 45));
     expect([parts.pool.units(1).length, lists]).toEqual([45, 1]);

@@ -78,9 +78,12 @@ export class Adoption implements PoolHost {
   }
 
   async adopt(said: CloudView, signal: AbortSignal): Promise<void> {
-    const view = { ...said, interfaces: said.interfaces.map((one) => this.existing.offered(one)) };
-    if (view.networkCidrs.length > 0) this.cidrs = view.networkCidrs;
     const links = this.deps.kernel.host.links.list();
+    const view = {
+      ...said,
+      interfaces: said.interfaces.map((one) => this.asHere(this.existing.offered(one), links)),
+    };
+    if (view.networkCidrs.length > 0) this.cidrs = view.networkCidrs;
     const carried = view.interfaces.flatMap((one): [Uplink, CloudInterface][] => {
       const uplink = this.ensureUplink(one, links);
       return uplink === undefined ? [] : [[uplink, one]];
@@ -97,6 +100,12 @@ export class Adoption implements PoolHost {
     for (const [uplink, one] of carried) this.holdListed(uplink, one, hostAddresses);
     this.orphans = this.orphans.filter((orphan) => this.isStillOrphan(orphan, view));
     this.deps.book().serveWaiters();
+  }
+
+  /** An uplink whose link is here works, though a list may lag behind and still say that it is being attached. */
+  private asHere(one: CloudInterface, links: readonly Link[]): CloudInterface {
+    if (one.state !== "attaching" || this.deps.uplinks.byInterface(one.id) === undefined) return one;
+    return links.some(({ mac }) => mac === one.mac) ? { ...one, state: "attached" } : one;
   }
 
   async arrived(one: CloudInterface): Promise<boolean> {
@@ -250,6 +259,7 @@ export class Adoption implements PoolHost {
     const { uplinks, pool, journal, clock, log } = this.deps;
     this.existing.dropUnused();
     if (this.releases.nextAt === undefined) return;
+    this.releases.keepOnly(uplinks.list().flatMap(({ slot }) => pool.releasing(slot)));
     for (const { slot } of uplinks.list()) {
       for (const unit of pool.releasing(slot)) {
         if (!this.releases.isOver(unit, clock.now())) continue;

@@ -12,7 +12,8 @@ import type { PoolHost } from "./pool-host.ts";
 /** Calls that one node has under way: more would only wait at the cloud's limits. */
 const AT_ONCE = 4;
 
-const REFUSALS: ReadonlySet<CloudErrorCode> = new Set(["throttled", "unauthorized", "invalid", "not-ours"]);
+/** Whatever else a release fails with, a try of it whose answer was lost may have acted: only a list of the cloud tells. */
+const REFUSALS: ReadonlySet<CloudErrorCode> = new Set(["unauthorized", "not-ours"]);
 
 /** What the cloud has confirmed, for whoever keeps its last answer. */
 export type Written = {

@@ -37,3 +37,43 @@ describe("ObstacleBook.note()", () => {
     },
   );
 });
+
+describe("ObstacleBook", () => {
+  const failure = (code: "invalid" | "throttled" | "subnet-exhausted") =>
+    new CloudError(code, "no", { operation: "assignUnits", subnetIds: [A] });
+  const other: Action = { ...ASSIGN, interfaceId: "eni-2" as InterfaceId } as Action;
+  const bookOf = () => {
+    const book = new ObstacleBook(new SteppedClock(), () => 0.5);
+    return { book, now: () => book.current(DEFAULT_POOL_SETTINGS) };
+  };
+
+  it("lets one interface that refuses stop no other, and no other's success end its rest", () => {
+    const { book, now } = bookOf();
+    expect(book.note(ASSIGN, failure("invalid"))).toBe(true);
+    expect([now().noGrowth, [...now().fullInterfaces]]).toEqual([undefined, ["eni-1"]]);
+    book.done(other);
+    expect([...now().fullInterfaces]).toEqual(["eni-1"]);
+    book.done(ASSIGN);
+    expect([...now().fullInterfaces]).toEqual([]);
+    book.note(ASSIGN, failure("throttled"));
+    expect(now().noGrowth).toContain("no");
+  });
+
+  it("asks a subnet that refused many for half, and takes it for full when it has not one", () => {
+    const { book, now } = bookOf();
+    const asking = (count: number): Action => ({ ...ASSIGN, requests: [{ ...units[0], count }] }) as Action;
+    book.note(asking(5), failure("subnet-exhausted"));
+    expect([[...now().subnetAtMost], [...now().fullSubnets]]).toEqual([[[A, 2]], []]);
+    book.note(asking(2), failure("subnet-exhausted"));
+    expect([...now().subnetAtMost]).toEqual([[A, 1]]);
+    book.note(asking(1), failure("subnet-exhausted"));
+    expect([...now().fullSubnets]).toEqual([A]);
+  });
+
+  it("has the cloud asked what became of a release that was throttled: an earlier try of it may have acted", () => {
+    const { book } = bookOf();
+    const release: Action = { kind: "release", interfaceId: "eni-1" as InterfaceId, units: [] };
+    expect(book.note(release, failure("throttled"))).toBe(true);
+    expect(book.note(ASSIGN, failure("throttled"))).toBe(false);
+  });
+});

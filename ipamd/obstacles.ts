@@ -6,6 +6,7 @@ import type { Clock } from "../common/clock.ts";
 import { describeError } from "../common/errors.ts";
 import type { InterfaceId, SubnetId } from "../common/ids.ts";
 import { CloudError, type CloudErrorCode } from "../providers/errors.ts";
+import { podsOf } from "./plan/capacity.ts";
 import type { Action, Obstacles } from "./plan/facts.ts";
 import type { PoolSettings } from "./settings.ts";
 
@@ -35,7 +36,9 @@ export class ObstacleBook {
   private readonly clock: Clock;
   private readonly random: () => number;
   private readonly entries = new Map<string, Entry>();
-  private readonly failures = new Map<Kind, number>();
+  private readonly failures = new Map<string, number>();
+  /** How many addresses may be asked for where more were refused. */
+  private readonly atMost = new Map<string, number>();
 
   constructor(clock: Clock, random: () => number) {
     this.clock = clock;
@@ -50,9 +53,7 @@ export class ObstacleBook {
     const subnets = error instanceof CloudError ? error.subnetIds : [];
     switch (code) {
       case "subnet-exhausted":
-        for (const id of subnets)
-          if (!isAvoided(action, id)) this.set(`full-subnet ${id}`, cause, FULL_SUBNET_FOR_MS);
-        if (action.kind === "create") this.set("creation", cause, FULL_SUBNET_FOR_MS);
+        this.noteExhausted(action, subnets, cause);
         return false;
       case "no-free-block":
         for (const id of subnets)
@@ -68,21 +69,41 @@ export class ObstacleBook {
         );
         return true;
       case "unauthorized":
-      case "invalid":
-      case "not-ours":
         this.set(kind, cause, REFUSED_FOR_MS);
         return false;
-      default:
+      case "throttled":
         this.backOff(kind, cause);
-        return code !== "throttled";
+        // of what was to be taken back some may have been taken, by a try whose answer was lost
+        return kind === "release";
+      default:
+        // what one interface refuses says nothing of the others
+        this.backOff(kind === "growth" ? `full-interface ${interfaceOf(action)}` : kind, cause);
+        return true;
     }
+  }
+
+  /** The cloud gives all or nothing: what is refused may be too much, and not the last. So half is asked for, down to one. */
+  private noteExhausted(action: Action, subnets: readonly SubnetId[], cause: Cause): void {
+    const asked = askedOf(action);
+    const half = Math.floor(asked / 2);
+    for (const id of subnets.filter((one) => !isAvoided(action, one))) {
+      const key = half > 0 && action.kind === "assign" ? `nearly-full-subnet ${id}` : `full-subnet ${id}`;
+      this.set(key, cause, FULL_SUBNET_FOR_MS);
+      this.atMost.set(key, half);
+    }
+    if (action.kind !== "create") return;
+    const key = half > 0 ? "large-creation" : "creation";
+    this.set(key, cause, FULL_SUBNET_FOR_MS);
+    this.atMost.set(key, half);
   }
 
   /** An action has succeeded. */
   done(action: Action): void {
     const kind = kindOf(action);
-    this.failures.delete(kind);
-    this.entries.delete(kind);
+    for (const key of [kind, `full-interface ${interfaceOf(action)}`]) {
+      this.failures.delete(key);
+      this.entries.delete(key);
+    }
   }
 
   /** What stands now. `cloudWrites` is the operator's brake. */
@@ -92,6 +113,13 @@ export class ObstacleBook {
     const release = cloudWrites === "all" ? undefined : `the setting cloud-writes=${cloudWrites} forbids it`;
     return {
       fullSubnets: this.named<SubnetId>("full-subnet "),
+      subnetAtMost: new Map(
+        [...this.named<SubnetId>("nearly-full-subnet ")].map((id) => [
+          id,
+          this.atMost.get(`nearly-full-subnet ${id}`) ?? 1,
+        ]),
+      ),
+      creationAtMost: this.entries.has("large-creation") ? this.atMost.get("large-creation") : undefined,
       blocklessSubnets: this.named<SubnetId>("blockless-subnet "),
       noBlocks: this.entries.has("blocks"),
       fullInterfaces: this.named<InterfaceId>("full-interface "),
@@ -121,10 +149,10 @@ export class ObstacleBook {
     return new Set(keys.map((key) => key.slice(prefix.length) as Id));
   }
 
-  private backOff(kind: Kind, cause: Cause): void {
-    const failures = this.failures.get(kind) ?? 0;
-    this.failures.set(kind, failures + 1);
-    this.set(kind, cause, Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** Math.min(failures, 10)));
+  private backOff(key: string, cause: Cause): void {
+    const failures = this.failures.get(key) ?? 0;
+    this.failures.set(key, failures + 1);
+    this.set(key, cause, Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** Math.min(failures, 10)));
   }
 
   /** Nodes that were refused together do not come back together. */
@@ -141,6 +169,16 @@ export class ObstacleBook {
 function kindOf({ kind }: Action): Kind {
   if (kind === "assign") return "growth";
   return kind === "create" ? "creation" : "release";
+}
+
+/** Addresses of IPv4 in what was asked for. */
+function askedOf(action: Action): number {
+  if (action.kind !== "assign" && action.kind !== "create") return 0;
+  const requests = action.kind === "assign" ? action.requests : action.units;
+  return podsOf(
+    requests.filter(({ family }) => family === 4),
+    [4],
+  );
 }
 
 /** Nobody has asked it: that it was named again says nothing new of it. */

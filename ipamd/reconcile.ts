@@ -4,7 +4,7 @@
  * being given.
  */
 import type { Clock } from "../common/clock.ts";
-import { DEFAULT_POOL } from "../common/ids.ts";
+import { DEFAULT_POOL, type InterfaceId } from "../common/ids.ts";
 import type { Family } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
 import type { CloudInterface, CloudNetwork, CloudView } from "../providers/provider.ts";
@@ -30,6 +30,8 @@ const COALESCE_MS = { step: 50, max: 200 } as const;
 const COALESCE_FRESH_MS = { step: 300, max: 1_500 } as const;
 /** While an interface is on its way: how often its link is looked for. */
 const ARRIVING_EVERY_MS = 250;
+/** EC2 attaches within seconds, and at times within a minute. */
+const OVERDUE_MS = 120_000;
 /** And how often the cloud is asked what has become of it. */
 const ARRIVING_DESCRIBE_EVERY_MS = 15_000;
 /** Growth within this time counts as one that goes on. */
@@ -91,6 +93,7 @@ export class Reconciler {
   private isGlancing = false;
   /** What own writes have changed since the cloud was last asked; each may be done twice. */
   private readonly meanwhile: ((view: CloudView) => CloudView)[] = [];
+  private readonly comingSince = new Map<InterfaceId, number>();
   private readonly bornAt: number;
   /** When the cloud was asked for more, lately. */
   private readonly grewAt: number[] = [];
@@ -235,6 +238,7 @@ export class Reconciler {
       view: this.view ?? view,
       capabilities,
       lost: this.deps.host.lostInterfaces(),
+      overdue: this.overdue(this.view ?? view),
       obstacles: this.obstacles.current(settings),
       running: this.writes.running,
       beingMade: this.beingMade.now(this.isCreating),
@@ -290,6 +294,21 @@ export class Reconciler {
       if (!(await this.deps.host.arrived({ ...one, state: "attached" }))) continue;
       this.update((now) => withAttached(now, one.id));
     }
+  }
+
+  /** Interfaces whose links should have shown long ago. */
+  private overdue(view: CloudView): ReadonlySet<InterfaceId> {
+    const now = this.deps.clock.now();
+    const coming = this.arriving(view).map(({ id }) => id);
+    for (const id of this.comingSince.keys()) if (!coming.includes(id)) this.comingSince.delete(id);
+    for (const id of coming) if (!this.comingSince.has(id)) this.comingSince.set(id, now);
+    return new Set(coming.filter((id) => now - (this.comingSince.get(id) ?? now) > OVERDUE_MS));
+  }
+
+  /** True while a link may show at any moment. */
+  private get isArriving(): boolean {
+    const { view } = this;
+    return view !== undefined && this.arriving(view).length > this.overdue(view).size;
   }
 
   private arriving({ interfaces }: CloudView): CloudInterface[] {
@@ -353,19 +372,17 @@ export class Reconciler {
   /** How long after the last answer the next one should come, for what is in doubt. */
   private soonerMs(): number | undefined {
     const doubt = this.deps.host.askAgainAfterMs();
-    const isArriving = this.view !== undefined && this.arriving(this.view).length > 0;
-    if (!isArriving) return doubt;
+    if (!this.isArriving) return doubt;
     return Math.min(doubt ?? Number.POSITIVE_INFINITY, ARRIVING_DESCRIBE_EVERY_MS);
   }
 
   private pauseMs({ count }: Plan): number {
     const { clock, host } = this.deps;
     const held = count.leased + count.cooling + count.free;
-    const isArriving = this.view !== undefined && this.arriving(this.view).length > 0;
     return Math.min(
       this.watch.pauseMs(clock.now(), this.soonerMs()),
       this.obstacles.nextEndMs() ?? Number.POSITIVE_INFINITY,
-      isArriving ? ARRIVING_EVERY_MS : Number.POSITIVE_INFINITY,
+      this.isArriving ? ARRIVING_EVERY_MS : Number.POSITIVE_INFINITY,
       held > count.target ? SURPLUS_EVERY_MS : Number.POSITIVE_INFINITY,
       ...[host.nextForgetAt, this.bornAt + FRESH_MS].flatMap((at) =>
         at === undefined || at <= clock.now() ? [] : [at - clock.now()],

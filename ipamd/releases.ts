@@ -20,6 +20,12 @@ export class Releases {
     this.goneSince.delete(unit.toString());
   }
 
+  /** What is on its way back; anything else has been dropped, with its interface for example. */
+  keepOnly(units: readonly Cidr[]): void {
+    const names = new Set(units.map(String));
+    for (const name of this.goneSince.keys()) if (!names.has(name)) this.goneSince.delete(name);
+  }
+
   /** A list of the cloud does not have it. */
   omitted(unit: Cidr, now: number): void {
     if (!this.goneSince.has(unit.toString())) this.goneSince.set(unit.toString(), now);

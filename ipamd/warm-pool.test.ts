@@ -1,5 +1,7 @@
 /** The pool of a whole node, on the cloud in memory: what comes and goes, and what the cloud is asked for it. */
 import { describe, expect, it } from "vitest";
+import type { SubnetId } from "../common/ids.ts";
+import { Cidr } from "../common/ip.ts";
 import { PoolNode, type PoolNodeOptions } from "../test/pool-node.ts";
 
 const SINGLES = { unit: "single" } as const;
@@ -123,6 +125,44 @@ describe("an ADD on an empty pool", () => {
 });
 
 describe("what the cloud refuses", () => {
+  it("more than is left of a subnet is asked for less at a time: the last pods that fit are served", async () => {
+    const subnet = {
+      id: "subnet-a" as SubnetId,
+      zone: "fake-1a",
+      ipv4: Cidr.parse("10.0.0.0/28"),
+      ipv6: Cidr.parse("2001:db8:0:a::/64"),
+    };
+    await using node = await nodeOf({ settings: SINGLES, cloud: { subnets: [subnet] } });
+    // nine fit the interface, and one address is left that is too few for another interface
+    await node.add(...names(9));
+    await node.pass(600_000);
+    expect(names(9).filter((name) => node.addressesOf(name).length === 0)).toEqual([]);
+    await node.add("one-too-many");
+    await node.pass(5_000);
+    expect(node.reconciler.limit()).toContain("subnet-a");
+  });
+
+  it.each(["throttled", "invalid", "unavailable"] as const)(
+    "a release that failed as %s, and has acted all the same, gives no address that the cloud has taken",
+    async (code) => {
+      await using node = await nodeOf({ settings: SINGLES });
+      await node.add(...names(7));
+      await node.pass(2_000);
+      node.cloud.failNext("release", { code, when: "after" });
+      await node.remove(...names(7));
+      for (let waited = 0; waited < 200_000; waited += 5_000) {
+        await node.pass(5_000);
+        const there = node.inCloud().flat();
+        expect(
+          node
+            .held()
+            .flat()
+            .filter((unit) => !there.includes(unit)),
+        ).toEqual([]);
+      }
+    },
+  );
+
   it("throttling is waited for with growing pauses, and named", async () => {
     await using node = await nodeOf();
     const before = node.calls("assign");

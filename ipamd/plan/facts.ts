@@ -31,6 +31,10 @@ export type Shelf = {
 /** What stands in the way for now, as the cloud's answers have shown. Each ends by itself. */
 export type Obstacles = {
   readonly fullSubnets: ReadonlySet<SubnetId>;
+  /** Subnets that refused more addresses at once than these. */
+  readonly subnetAtMost: ReadonlyMap<SubnetId, number>;
+  /** The same of new interfaces, in whichever subnet. */
+  readonly creationAtMost: number | undefined;
   /** Subnets without an aligned range for a block. */
   readonly blocklessSubnets: ReadonlySet<SubnetId>;
   /** No subnet has a block, or the choice of subnets is used up. */
@@ -64,6 +68,8 @@ export type PlanInput = {
   readonly capabilities: Capabilities;
   /** Interfaces that carried pods and whose link is gone from this host: nothing is asked of them. */
   readonly lost: ReadonlySet<InterfaceId>;
+  /** Interfaces that should have shown their link long ago: nothing is expected of them any more. */
+  readonly overdue: ReadonlySet<InterfaceId>;
   readonly obstacles: Obstacles;
   /** What has been begun and is not done. */
   readonly running: readonly Action[];

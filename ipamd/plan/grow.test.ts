@@ -231,6 +231,38 @@ describe("what stands in the way", () => {
     expect(actionsOf({ obstacles: { fullSubnets } })).toEqual([create([four(32, 2)], ["subnet-1"])]);
   });
 
+  it("a subnet that refused more is asked for less, and then for one", () => {
+    const settings = { unit: "single" } as const;
+    const subnetAtMost = new Map([["subnet-1" as SubnetId, 2]]);
+    expect(actionsOf({ settings, pending: 5, obstacles: { subnetAtMost } })[0]).toEqual(
+      assign(1, four(32, 2)),
+    );
+    const nics = [{ units: singles(1, 9, 9) }];
+    expect(actionsOf({ nics, pending: 5, obstacles: { creationAtMost: 1 } })).toEqual([
+      create([four(32, 1)]),
+      create([four(32, 1)]),
+    ]);
+  });
+
+  it("an interface that should have shown its link long ago is waited for no more", () => {
+    const settings = { unit: "single" } as const;
+    const nics = [{ units: singles(1, 9, 9) }, { units: singles(2, 9), state: "attaching" as const }];
+    const overdue = new Set(["eni-2" as InterfaceId]);
+    expect(actionsOf({ settings, nics })).toEqual([]);
+    expect(actionsOf({ settings, nics, overdue })).toMatchObject([{ kind: "create" }]);
+    const capabilities = { ...M5_LARGE, cards: [{ index: 0, interfacesMax: 2 }] };
+    expect(planOf({ settings, nics, overdue, capabilities }).limit).toBe(
+      "interface eni-2 is attaching, but its link has not shown on this node",
+    );
+  });
+
+  it("an interface that is being deleted keeps no other one from being created", () => {
+    const settings = { unit: "single" } as const;
+    const nics = [{ units: singles(1, 9, 9) }, { units: [] }];
+    const running = [{ kind: "delete", interfaceId: "eni-2" as InterfaceId, units: [] } as const];
+    expect(actionsOf({ settings, nics, running, pending: 2 })).toMatchObject([{ kind: "create" }]);
+  });
+
   it("is named: the subnet, and what keeps other ones away", () => {
     const fullSubnets = new Set(["subnet-1" as SubnetId]);
     const capabilities = { ...M5_LARGE, cards: [{ index: 0, interfacesMax: 1 }] };

@@ -1,4 +1,5 @@
 /** What to ask of the cloud when addresses are short: units for interfaces that have room, then new interfaces. Pure. */
+import { SLOT_MAX } from "../../common/constants.ts";
 import type { Family } from "../../common/ip.ts";
 import type { CloudInterface, UnitRequest } from "../../providers/provider.ts";
 import { addressesIn, blockLengthOf, blockSize, freeOf, freePods, podsOf, roomOn } from "./capacity.ts";
@@ -62,7 +63,7 @@ export function comingPods(input: PlanInput): number {
   );
   // one that is being created may show in the cloud's list before its creation has ended: it is one and the same
   const arriving = arrivals(input)
-    .filter(({ id }) => !input.beingMade.has(id))
+    .filter(({ id }) => !input.beingMade.has(id) && !input.overdue.has(id))
     .map(({ units }) => Math.min(...input.families.map((family) => addressesIn(units, family))));
   return total(assigned) + total(created) + total(arriving);
 }
@@ -107,7 +108,12 @@ function isFull({ obstacles }: PlanInput, { id, subnet }: CloudInterface): boole
 
 /** Pods for which there is room on interfaces that are being written to: soon, and for less than another interface costs. */
 function roomBehindWrites(input: PlanInput): number {
-  const busy = carriers(input).filter(([one]) => isBusy(input, one) && !isFull(input, one));
+  const leaving = new Set(
+    input.running.flatMap((action) => (action.kind === "delete" ? [action.interfaceId] : [])),
+  );
+  const busy = carriers(input).filter(
+    ([one]) => isBusy(input, one) && !isFull(input, one) && !leaving.has(one.id),
+  );
   return total(
     busy.map(([one, shelf]) => {
       const asked = input.running.flatMap((action) =>
@@ -144,7 +150,20 @@ function fill(input: PlanInput, carrier: CloudInterface, shelf: Shelf, short: nu
   const free = input.families.map((family) => freeOf(shelf, family));
   const room = input.families.map((family) => roomOn(input, carrier, shelf, family));
   const hasBlock = shelf.units.some(({ unit }) => unit.family === 4 && !unit.isSingle);
-  return choose(input, { free, room, kinds, short, hasBlock });
+  return choose(input, {
+    free,
+    room,
+    hasBlock,
+    ...capped({ kinds, short }, input.obstacles.subnetAtMost.get(carrier.subnet.id)),
+  });
+}
+
+/** No more at once than what may be had, which is less than a block. */
+function capped(
+  wanted: { readonly kinds: Want["kinds"]; readonly short: number },
+  atMost: number | undefined,
+): typeof wanted {
+  return atMost === undefined ? wanted : { kinds: "single", short: Math.min(wanted.short, atMost) };
 }
 
 /** Units of every family for so many pods more on one interface, that has so many free addresses and so much room by family. */
@@ -191,14 +210,16 @@ function kindsOn(input: PlanInput, { subnet }: CloudInterface): Want["kinds"] | 
 }
 
 function addInterfaces(input: PlanInput, short: number): Growth {
-  const coming = arrivals(input);
+  const coming = arrivals(input).filter(({ id }) => !input.overdue.has(id));
   const refusal = mayCreate(input);
   // one that is on its way brings more room than it has units: no other one for what it can take
   const expected = total(coming.map((one) => roomForPods(input, one))) + roomBehindWrites(input);
   const stuck = coming.find(({ state }) => state === "attached");
   if (short <= expected)
     return stuck === undefined ? { actions: [] } : { actions: [], limit: notShown(stuck) };
-  if (refusal !== undefined) return { actions: [], limit: refusal };
+  const missing = arrivals(input).find(({ id }) => input.overdue.has(id));
+  if (refusal !== undefined)
+    return { actions: [], limit: missing === undefined ? refusal : notShown(missing) };
   const actions: Action[] = [];
   let left = short - expected;
   for (const cardIndex of freePlaces(input)) {
@@ -217,7 +238,8 @@ function creation(input: PlanInput, cardIndex: number, short: number): { action:
   const kinds = !wantsBlocks ? "single" : settings.unit === "block" ? "block" : "both";
   const room = families.map((family) => capabilities.unitsPerInterface[family]);
   const free = families.map(() => 0);
-  const { requests, gained } = choose(input, { free, room, kinds, short, hasBlock: false });
+  const wanted = capped({ kinds, short }, obstacles.creationAtMost);
+  const { requests, gained } = choose(input, { free, room, hasBlock: false, ...wanted });
   const hasBlocks = requests.some(({ family, prefixLength }) => family === 4 && prefixLength < 32);
   const avoid = new Set([...obstacles.fullSubnets, ...(hasBlocks ? obstacles.blocklessSubnets : [])]);
   const action: Action = {
@@ -252,8 +274,9 @@ function freePlaces({ capabilities, view, running, beingMade, settings }: PlanIn
     const coming = creating.slice(0, unseen).filter((card) => card === index).length;
     return Array.from({ length: Math.max(0, interfacesMax - taken - coming) }, () => index);
   });
-  const allowed = settings.maxEni === undefined ? places.length : settings.maxEni - present.length - unseen;
-  return places.slice(0, Math.max(0, allowed));
+  // marks and tables have a number for each
+  const limit = Math.min(settings.maxEni ?? SLOT_MAX, SLOT_MAX);
+  return places.slice(0, Math.max(0, limit - present.length - unseen));
 }
 
 function roomForPods(input: PlanInput, one: CloudInterface): number {
@@ -265,8 +288,8 @@ function roomForPods(input: PlanInput, one: CloudInterface): number {
   return Math.min(...counts);
 }
 
-function notShown({ id }: CloudInterface): Limit {
-  const text = `interface ${id} is attached, but its link has not shown on this node`;
+function notShown({ id, state }: CloudInterface): Limit {
+  const text = `interface ${id} is ${state}, but its link has not shown on this node`;
   return { text, cause: "interface-not-shown" };
 }
 

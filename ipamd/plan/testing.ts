@@ -18,6 +18,8 @@ export const M5_LARGE: Capabilities = {
 
 export const NO_OBSTACLES: Obstacles = {
   fullSubnets: new Set(),
+  subnetAtMost: new Map(),
+  creationAtMost: undefined,
   blocklessSubnets: new Set(),
   noBlocks: false,
   fullInterfaces: new Set(),
@@ -65,6 +67,7 @@ export type Node = {
     | "running"
     | "beingMade"
     | "lost"
+    | "overdue"
   >
 >;
 
@@ -88,6 +91,7 @@ export function inputOf({
     view: { interfaces: nics.map((nic, index) => interfaceOf(nic, index + 1)), networkCidrs: [] },
     capabilities: M5_LARGE,
     lost: new Set(),
+    overdue: new Set(),
     obstacles: { ...NO_OBSTACLES, ...obstacles },
     running: [],
     beingMade: new Set(),
