@@ -144,7 +144,8 @@ export class OurNetwork implements CloudNetwork {
   async deleteInterface(id: InterfaceId): Promise<void> {
     const { ec2 } = this.options;
     const one = this.find(id);
-    await this.pay(requestsOf(CALL_COSTS.delete, cost("DetachNetworkInterface", "DeleteNetworkInterface")));
+    const costs = CALL_COSTS[this.isFresh() ? "deleteFresh" : "delete"];
+    await this.pay(requestsOf(costs, cost("DetachNetworkInterface", "DeleteNetworkInterface")));
     await this.request("DetachNetworkInterface", SAFE, () => ec2.detach(one));
     this.shown.delete(one);
     await this.request("DeleteNetworkInterface", SAFE, () => ec2.delete(one));
