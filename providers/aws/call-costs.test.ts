@@ -113,7 +113,12 @@ const OPERATIONS: Readonly<Record<CostedOperation, (life: Life, counted: () => v
     counted();
     await network.releaseUnits(primary, units, soon());
   },
-  delete: async ({ network, made }, counted) => {
+  deleteFresh: async ({ network, made }, counted) => {
+    counted();
+    await network.deleteInterface(made, soon());
+  },
+  delete: async ({ lab, network, made }, counted) => {
+    lab.clock.shift(61_000);
     counted();
     await network.deleteInterface(made, soon());
   },

@@ -51,7 +51,12 @@ export const CALL_COSTS = {
   },
   /** Any number of units of one size of one interface. IPv6: UnassignIpv6Addresses. */
   release: { reads: {}, writes: { UnassignPrivateIpAddresses: 1 } },
-  /** One read more for each look at a detachment that takes longer than half a second. */
+  /** Of an interface that EC2 showed within the last minute. */
+  deleteFresh: {
+    reads: { DescribeNetworkInterfaces: 1 },
+    writes: { DetachNetworkInterface: 1, DeleteNetworkInterface: 1 },
+  },
+  /** Of any other. One read more for each look at a detachment that takes longer than half a second. */
   delete: {
     reads: { DescribeNetworkInterfaces: 2 },
     writes: { DetachNetworkInterface: 1, DeleteNetworkInterface: 1 },

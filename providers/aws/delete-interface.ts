@@ -11,15 +11,17 @@ const POLL_MS = 500;
 const POLL_MAX_MS = 3_000;
 
 /**
- * Detaches and deletes an interface of ours; looks at EC2 first, also when it is known, since what is done here cannot be undone. Idempotent,
- * and goes on from wherever an earlier try stopped. Waits for the detachment until the signal aborts. Gives what was there.
+ * Detaches and deletes an interface of ours. What is done here cannot be undone: EC2 is looked at before it is detached, unless it showed the interface
+ * within the last minute, and always before it is deleted. Idempotent, and goes on from wherever an earlier try stopped. Waits for the detachment until
+ * the signal aborts. Gives what was there.
  */
 export async function removeInterface(
   node: AwsNode,
   id: InterfaceId,
   signal: AbortSignal,
 ): Promise<Ec2Interface | undefined> {
-  const found = await node.find(id, signal);
+  const fresh = node.fresh(id);
+  const found = fresh?.attachment === undefined ? await node.find(id, signal) : fresh;
   if (found !== undefined) {
     await refuseUnlessOurs(node, found, signal);
     await detached(node, found, signal);
@@ -51,6 +53,7 @@ async function detached(node: AwsNode, found: Ec2Interface, signal: AbortSignal)
   for (let pauseMs = POLL_MS; now?.attachment !== undefined; pauseMs = Math.min(POLL_MAX_MS, pauseMs * 1.5)) {
     await node.clock.sleep(pauseMs, signal);
     now = await node.find(found.id, signal);
+    if (now !== undefined) await refuseUnlessOurs(node, now, signal);
   }
 }
 

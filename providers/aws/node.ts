@@ -14,7 +14,7 @@ const FRESH_MS = 60_000;
 
 type Known = {
   readonly interface: Ec2Interface;
-  /** When EC2 last showed it; own writes since are in it. Undefined: only ever named in the reply to a write. */
+  /** When EC2 last showed it, or it was too young to be shown; own writes since are in it. Undefined: not since it was forgotten or created. */
   readonly shownAt: number | undefined;
 };
 
@@ -93,11 +93,11 @@ export class AwsNode {
     return complete;
   }
 
-  /** As find(), without a call when EC2 showed it within the last minute: with every write of ours since, and no word of what others did. */
-  async findFresh(id: InterfaceId, signal: AbortSignal): Promise<Ec2Interface | undefined> {
+  /** One interface as EC2 showed it within the last minute, with every write of ours since, and no word of what others did. Undefined: not so lately. */
+  fresh(id: InterfaceId): Ec2Interface | undefined {
     const known = this.known.get(id);
     const isFresh = known?.shownAt !== undefined && this.clock.now() - known.shownAt < FRESH_MS;
-    return isFresh ? known.interface : this.find(id, signal);
+    return isFresh ? known.interface : undefined;
   }
 
   /**

@@ -246,6 +246,37 @@ describe("AwsNetwork.describe()", () => {
   });
 });
 
+describe("AwsNetwork.deleteInterface()", () => {
+  it.each([
+    ["detaches at most", "a moment ago", 0, false],
+    ["does not touch", "more than a minute ago", 61_000, true],
+  ])("%s what somebody took from us since EC2 showed it %s", async (_, __, agoMs, staysAttached) => {
+    const { lab, network } = await start();
+    const { id } = await network.createInterface(request(), soon());
+    await network.describe(soon());
+    lab.ec2.account.interfaces.get(id)?.tags.set(OPT_OUT_TAGS[0], "true");
+    lab.clock.shift(agoMs);
+    await expect(network.deleteInterface(id, soon())).rejects.toMatchObject({ code: "not-ours" });
+    const left = lab.ec2.account.interfaces.get(id);
+    expect([left === undefined, left?.attachment !== undefined]).toEqual([false, staysAttached]);
+  });
+
+  it("looks before it deletes what an earlier try has detached", async () => {
+    const { faults, network, calls } = await start();
+    const { id } = await network.createInterface(request(), soon());
+    await network.describe(soon());
+    faults.fail("DeleteNetworkInterface", "InternalError", 10, 500);
+    await expect(network.deleteInterface(id, soon())).rejects.toMatchObject({ code: "unavailable" });
+    faults.clear();
+    calls.clear();
+    await network.deleteInterface(id, soon());
+    expect(calls.all().map(({ action }) => action)).toEqual([
+      "DescribeNetworkInterfaces",
+      "DeleteNetworkInterface",
+    ]);
+  });
+});
+
 describe("AwsNetwork on a primary with addresses of others", () => {
   it("records them before it first adds one, and never again", async () => {
     const { lab, calls, network } = await start({

@@ -99,7 +99,7 @@ export class UnitWriter {
     const ownership = ownershipOf(one, await this.node.owner(signal));
     if (ownership === "ours") return ensureDeletedWithInstance(this.node, one, signal);
     if (readForeign(one.tags) !== undefined) return one;
-    const now = (await this.node.findFresh(id, signal)) ?? one;
+    const now = this.node.fresh(id) ?? (await this.node.find(id, signal)) ?? one;
     const tags = readForeign(now.tags) === undefined ? foreignTags(now.units) : new Map<string, string>();
     if (tags.size > 0) {
       await tag(this.node.ec2, id, tags, signal);

@@ -27,8 +27,11 @@ import { cost, requestsOf } from "./requests.ts";
 /** providers/aws/client.ts: three attempts, 200 ms at first, for what may be done twice; one for what may not. */
 const SAFE: RetryPolicy = { attempts: 3, pauseMs: 200 };
 const ONCE: RetryPolicy = { attempts: 1, pauseMs: 0 };
-/** How long what describe() reads of subnets and the network is taken for true (providers/aws/network-facts.ts). */
-const REFRESH_AFTER_MS = 600_000;
+/** How long what the metadata told of subnets and the network at the start stands, and then what describe() read of them (providers/aws/network-facts.ts). */
+const START_MS = 300_000;
+const REFRESH_AFTER_MS = 1_800_000;
+/** How long an answer of describe() spares another look (providers/aws/node.ts). */
+const FRESH_MS = 60_000;
 /** Looks at what an assignment added, one more behind each; after the last the reply is believed (providers/aws/assign-units.ts). */
 const LOOK_PAUSES_MS = [200, 400, 800, 1_600];
 
@@ -57,13 +60,15 @@ export class OurNetwork implements CloudNetwork {
   private readonly subnet: CloudInterface["subnet"];
   /** Interfaces whose device shows. */
   private readonly shown = new Set<SimInterface>();
-  private subnetsReadAt = Number.NEGATIVE_INFINITY;
+  private refreshAt: number;
+  private describedAt = Number.NEGATIVE_INFINITY;
   private hasWrittenToPrimary = false;
   private hasCreated = false;
 
   constructor(options: OurNetworkOptions) {
     this.options = options;
     const { subnet } = options.instance;
+    this.refreshAt = options.clock.now() + START_MS;
     this.subnet = { id: subnet.id as SubnetId, zone: "zone-a", ipv4: subnetCidr(subnet) };
     for (const one of options.instance.interfaces) if (one.isPrimary) this.shown.add(one);
   }
@@ -95,15 +100,17 @@ export class OurNetwork implements CloudNetwork {
 
   async describe(): Promise<CloudView> {
     const { clock, instance } = this.options;
-    const isDue = clock.now() - this.subnetsReadAt > REFRESH_AFTER_MS;
+    const isDue = clock.now() > this.refreshAt;
     await this.pay(requestsOf(CALL_COSTS[isDue ? "describeRefresh" : "describe"]));
-    if (isDue) this.subnetsReadAt = clock.now();
+    if (isDue) this.refreshAt = clock.now() + REFRESH_AFTER_MS;
+    this.describedAt = clock.now();
     return { interfaces: [...instance.interfaces].map((one) => this.view(one)), networkCidrs: [NETWORK] };
   }
 
   /** The daemon's process is another one, which knows nothing. */
   forget(): void {
-    this.subnetsReadAt = Number.NEGATIVE_INFINITY;
+    this.refreshAt = this.options.clock.now() + START_MS;
+    this.describedAt = Number.NEGATIVE_INFINITY;
     this.hasCreated = false;
   }
 
@@ -137,7 +144,8 @@ export class OurNetwork implements CloudNetwork {
   async deleteInterface(id: InterfaceId): Promise<void> {
     const { ec2 } = this.options;
     const one = this.find(id);
-    await this.pay(requestsOf(CALL_COSTS.delete, cost("DetachNetworkInterface", "DeleteNetworkInterface")));
+    const costs = CALL_COSTS[this.isFresh() ? "deleteFresh" : "delete"];
+    await this.pay(requestsOf(costs, cost("DetachNetworkInterface", "DeleteNetworkInterface")));
     await this.request("DetachNetworkInterface", SAFE, () => ec2.detach(one));
     this.shown.delete(one);
     await this.request("DeleteNetworkInterface", SAFE, () => ec2.delete(one));
@@ -145,19 +153,23 @@ export class OurNetwork implements CloudNetwork {
 
   async assignUnits(id: InterfaceId, requests: readonly UnitRequest[]): Promise<readonly Cidr[]> {
     const one = this.find(id);
-    if (one.isPrimary && !this.hasWrittenToPrimary)
-      await this.pay(requestsOf(CALL_COSTS.assignFirst, CALL_COSTS.assign));
+    if (one.isPrimary && !this.hasWrittenToPrimary) await this.recordForeign();
     this.hasWrittenToPrimary ||= one.isPrimary;
-    const units: Cidr[] = [];
+    const given: Cidr[] = [];
+    let failure: CloudError | undefined;
     for (const request of requests) {
-      const given = await this.request("AssignPrivateIpAddresses", ONCE, () =>
-        this.options.ec2.assign(one, unitCount([request])),
-      );
-      units.push(...given.singles.map((single) => cidr(single, 32)));
-      units.push(...given.blocks.map((first) => cidr(first, 28)));
+      try {
+        given.push(...(await this.assign(one, request)));
+      } catch (error) {
+        if (!(error instanceof CloudError)) throw error;
+        failure = error;
+        break;
+      }
     }
-    await this.lookAt(requestsOf(CALL_COSTS.assign, cost("AssignPrivateIpAddresses")));
-    return units;
+    // one look for all that EC2 has confirmed
+    if (given.length > 0) await this.lookAt(requestsOf(CALL_COSTS.assign, cost("AssignPrivateIpAddresses")));
+    if (failure !== undefined) throw failure.afterAdding(given);
+    return given;
   }
 
   async releaseUnits(id: InterfaceId, units: readonly Cidr[]): Promise<void> {
@@ -173,6 +185,26 @@ export class OurNetwork implements CloudNetwork {
   async removeLeaks(): Promise<readonly InterfaceId[]> {
     await this.pay(requestsOf(CALL_COSTS.sweep));
     return [];
+  }
+
+  private async assign(one: SimInterface, request: UnitRequest): Promise<readonly Cidr[]> {
+    const given = await this.request("AssignPrivateIpAddresses", ONCE, () =>
+      this.options.ec2.assign(one, unitCount([request])),
+    );
+    return [
+      ...given.singles.map((single) => cidr(single, 32)),
+      ...given.blocks.map((first) => cidr(first, 28)),
+    ];
+  }
+
+  /** Before the first assignment to a primary: with a look when the last one is too old. */
+  private async recordForeign(): Promise<void> {
+    if (!this.isFresh()) await this.pay(requestsOf(CALL_COSTS.describe));
+    await this.pay(requestsOf(CALL_COSTS.assignFirst, CALL_COSTS.assign));
+  }
+
+  private isFresh(): boolean {
+    return this.options.clock.now() - this.describedAt < FRESH_MS;
   }
 
   private find(id: InterfaceId): SimInterface {
