@@ -58,12 +58,14 @@ async function sendAll(
   return { sent };
 }
 
-/** Those that EC2 shows, unless the reply is more to be believed. Empty: neither tells. */
+/** Those that the reply names if they are as many as asked for, else those that EC2 shows: somebody else may have added some. Empty: neither tells. */
 function addedBy(one: Ec2Interface, { request, named }: Sent, shown: readonly Cidr[]): readonly Cidr[] {
-  const added = shown.filter((unit) => isNew(one, request, unit));
-  if (added.length >= request.count) return added;
   const believed = named.filter((unit) => isNew(one, request, unit));
-  return believed.length === request.count ? believed : added;
+  if (believed.length === request.count) return believed;
+  const added = shown.filter((unit) => isNew(one, request, unit));
+  const isNamed = (unit: Cidr) => believed.some((other) => other.equals(unit));
+  const namedFirst = [...added.filter(isNamed), ...added.filter((unit) => !isNamed(unit))];
+  return namedFirst.slice(0, request.count);
 }
 
 function isNew(one: Ec2Interface, request: UnitRequest, unit: Cidr): boolean {
