@@ -88,7 +88,11 @@ export class FakeNetwork implements CloudNetwork {
       const { instanceId: _, deviceIndex: __, ...rest } = found;
       this.cloud.put(rest);
     });
-    await this.cloud.call("delete", signal, () => this.cloud.remove(id));
+    try {
+      await this.cloud.call("delete", signal, () => this.cloud.remove(id));
+    } catch (error) {
+      throw error instanceof CloudError ? error.asUnavailable(`${id} is detached already`) : error;
+    }
   }
 
   async assignUnits(

@@ -500,6 +500,17 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       }
     });
 
+    it("leaves what it could only detach to the next creation", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const made = await network.createInterface(request(harness), soon());
+      harness.breakDown(harness.deleteSteps.at(-1) ?? "");
+      await expectCode(network.deleteInterface(made.id, soon()), "unavailable");
+      harness.heal();
+      const next = await network.createInterface(request(harness, { token: "next" }), soon());
+      expect(harness.interfaceIds()).toEqual([...before, next.id]);
+    });
+
     it("refuses the primary and a stranger's", async () => {
       const { harness, network } = await setUp();
       const before = harness.interfaceIds();
