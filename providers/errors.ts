@@ -44,6 +44,16 @@ export const CLOUD_ERRORS = {
 
 export type CloudErrorCode = keyof typeof CLOUD_ERRORS;
 
+export type CloudErrorOptions = {
+  readonly operation: string;
+  readonly cloudCode?: string | undefined;
+  readonly permission?: string | undefined;
+  readonly subnetIds?: readonly SubnetId[];
+  readonly added?: readonly Cidr[];
+  readonly released?: readonly Cidr[];
+  readonly cause?: unknown;
+};
+
 export class CloudError extends CodedError {
   declare readonly code: CloudErrorCode;
   readonly step: NextStep;
@@ -57,19 +67,10 @@ export class CloudError extends CodedError {
   readonly subnetIds: readonly SubnetId[];
   /** Of assignUnits(): what earlier requests of the same call have added all the same. */
   readonly added: readonly Cidr[];
+  /** Of releaseUnits(): what is gone all the same. What of the rest is gone, the code tells: `unavailable` that nobody knows, any other none. */
+  readonly released: readonly Cidr[];
 
-  constructor(
-    code: CloudErrorCode,
-    message: string,
-    options: {
-      readonly operation: string;
-      readonly cloudCode?: string | undefined;
-      readonly permission?: string | undefined;
-      readonly subnetIds?: readonly SubnetId[];
-      readonly added?: readonly Cidr[];
-      readonly cause?: unknown;
-    },
-  ) {
+  constructor(code: CloudErrorCode, message: string, options: CloudErrorOptions) {
     super(code, message, { retry: CLOUD_ERRORS[code].retry, cause: options.cause });
     this.step = CLOUD_ERRORS[code].step;
     this.operation = options.operation;
@@ -77,18 +78,27 @@ export class CloudError extends CodedError {
     this.permission = options.permission;
     this.subnetIds = options.subnetIds ?? [];
     this.added = options.added ?? [];
+    this.released = options.released ?? [];
   }
 
   /** The same error, of a call that has added these before it failed. */
   afterAdding(added: readonly Cidr[]): CloudError {
-    const { operation, cloudCode, permission, subnetIds, cause } = this;
-    return new CloudError(this.code, this.message, {
-      operation,
-      cloudCode,
-      permission,
-      subnetIds,
-      cause,
-      added: [...this.added, ...added],
-    });
+    return new CloudError(this.code, this.message, { ...this.options(), added: [...this.added, ...added] });
+  }
+
+  /** The same error, of a call that has given these back before it failed. */
+  afterReleasing(released: readonly Cidr[]): CloudError {
+    const all = [...this.released, ...released];
+    return new CloudError(this.code, this.message, { ...this.options(), released: all });
+  }
+
+  /** The same error, of a call that may have acted before it failed. Its code is not among the causes either. */
+  asUnavailable(why: string): CloudError {
+    return new CloudError("unavailable", `${this.message} (${why})`, this.options());
+  }
+
+  private options(): CloudErrorOptions {
+    const { operation, cloudCode, permission, subnetIds, added, released, cause } = this;
+    return { operation, cloudCode, permission, subnetIds, added, released, cause };
   }
 }

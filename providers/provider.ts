@@ -135,10 +135,13 @@ export interface CloudNetwork {
    * Creates and attaches an interface that goes with the instance (delete on termination), tagged ours in the creating call. Repeatable with
    * the same token after any failure: what an earlier try left is adopted; what one with another token left unattached is removed. Resolves when the cloud says attached or
    * attaching. A subnet that is full is left for the next one of the choice; throws `subnet-exhausted` or `no-free-block` when none is left, with
-   * the subnets that were tried or to be avoided in `subnetIds`.
+   * the subnets that were full or to be avoided in `subnetIds`; not those that were passed over because they have some addresses, but too few.
    */
   createInterface(request: CreateInterface, signal: AbortSignal): Promise<CloudInterface>;
-  /** Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. */
+  /**
+   * Detaches and deletes an interface of ours. Idempotent. Throws `not-ours` for any other. After an error other than `unavailable` it is attached as
+   * before; after `unavailable` it may be detached, and its units of no use: what is left of it goes with the next call of this, or of createInterface().
+   */
   deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void>;
   /**
    * Adds units of several sizes and families, each size of a family in one request at most, in their order, and gives those that are new. May give
@@ -150,7 +153,11 @@ export interface CloudNetwork {
     requests: readonly UnitRequest[],
     signal: AbortSignal,
   ): Promise<readonly Cidr[]>;
-  /** Gives units back. Idempotent. Never called with one that a pod has, nor with a foreign one. */
+  /**
+   * Gives units back, those of each family and kind in one request. Idempotent. Never called with one that a pod has, nor with a foreign one. The first
+   * request that fails ends the call: what those before it gave back is in the error's `released`. Of the others nothing is gone, unless the error is
+   * `unavailable`: then it is not known, also when only an earlier call for the same units may have acted.
+   */
   releaseUnits(id: InterfaceId, units: readonly Cidr[], signal: AbortSignal): Promise<void>;
   /**
    * Deletes interfaces that crashes left: unattached, with our cluster's tag, seen so by two calls at least ten minutes apart; of another node only when

@@ -21,7 +21,7 @@ import {
 } from "@aws-sdk/client-ec2";
 import { hasCode } from "../../common/errors.ts";
 import type { InstanceId, InterfaceId } from "../../common/ids.ts";
-import { Cidr, type Family } from "../../common/ip.ts";
+import { Cidr } from "../../common/ip.ts";
 import { CloudError } from "../errors.ts";
 import type { UnitRequest } from "../provider.ts";
 import type { Ec2Client } from "./client.ts";
@@ -143,33 +143,27 @@ export async function assign(
   return request.family === 4 ? assignIpv4(ec2, id, request, signal) : assignIpv6(ec2, id, request, signal);
 }
 
-/** Takes units of one family away, addresses and blocks in calls of their own. */
+/** Takes units away, all of one family and all addresses or all blocks. All or none. */
 export async function unassign(
   ec2: Ec2Client,
   id: InterfaceId,
-  family: Family,
   units: readonly Cidr[],
   signal: AbortSignal,
 ): Promise<void> {
-  const singles = units.filter((unit) => unit.isSingle).map((unit) => unit.address.toString());
-  const blocks = units.filter((unit) => !unit.isSingle).map((unit) => unit.toString());
+  const isIpv4 = units.every((unit) => unit.family === 4);
+  const isSingles = units.every((unit) => unit.isSingle);
+  const texts = units.map((unit) => (isSingles ? unit.address.toString() : unit.toString()));
   const NetworkInterfaceId = id;
-  for (const [texts, single] of [
-    [singles, true],
-    [blocks, false],
-  ] as const) {
-    if (texts.length === 0) continue;
-    if (family === 4) {
-      const what = single ? { PrivateIpAddresses: [...texts] } : { Ipv4Prefixes: [...texts] };
-      await ec2.call("UnassignPrivateIpAddresses", "safe", signal, (client, options) =>
-        client.send(new UnassignPrivateIpAddressesCommand({ NetworkInterfaceId, ...what }), options),
-      );
-    } else {
-      const what = single ? { Ipv6Addresses: [...texts] } : { Ipv6Prefixes: [...texts] };
-      await ec2.call("UnassignIpv6Addresses", "safe", signal, (client, options) =>
-        client.send(new UnassignIpv6AddressesCommand({ NetworkInterfaceId, ...what }), options),
-      );
-    }
+  if (isIpv4) {
+    const what = isSingles ? { PrivateIpAddresses: texts } : { Ipv4Prefixes: texts };
+    await ec2.call("UnassignPrivateIpAddresses", "safe", signal, (client, options) =>
+      client.send(new UnassignPrivateIpAddressesCommand({ NetworkInterfaceId, ...what }), options),
+    );
+  } else {
+    const what = isSingles ? { Ipv6Addresses: texts } : { Ipv6Prefixes: texts };
+    await ec2.call("UnassignIpv6Addresses", "safe", signal, (client, options) =>
+      client.send(new UnassignIpv6AddressesCommand({ NetworkInterfaceId, ...what }), options),
+    );
   }
 }
 

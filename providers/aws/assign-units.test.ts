@@ -150,6 +150,23 @@ describe("AwsNetwork.assignUnits()", () => {
     );
   });
 
+  it.each([
+    ["names its own", (): Rewrite => (_, body) => body],
+    ["names none", () => namesNone],
+  ])("gives no more than asked for when somebody else adds meanwhile and the reply %s", async (_, next) => {
+    const { lab, network, primary } = await start((lab) => (action, body) => {
+      const { account } = lab.ec2;
+      if (action === "AssignPrivateIpAddresses") {
+        const [inCloud] = account.interfacesOf(lab.instance.id);
+        assignIpv4(account, inCloud?.id ?? "none", { addressCount: 2 }, false);
+      }
+      return next()(action, body);
+    });
+    const units = await network.assignUnits(primary, [singles(2)], soon());
+    const [inCloud] = lab.ec2.account.interfacesOf(lab.instance.id);
+    expect([units.length, inCloud?.secondaryIpv4.length]).toEqual([2, 4]);
+  });
+
   it("asks again for nothing when somebody else filled the interface meanwhile (aws-61)", async () => {
     const { lab, network, primary } = await start(() => (_, body) => body);
     await network.assignUnits(primary, [singles(3)], soon());

@@ -32,7 +32,7 @@ export async function assignUnits(
   // whoever gives up from here on leaves something that is not known
   node.forget(one.id);
   const shown = await confirmed(node, one, sent, signal);
-  const added = sent.map((each) => addedBy(node, one, each, shown));
+  const added = sent.map((each) => addedBy(one, each, shown));
   const all = note(node, one, added.flat());
   const untold = sent.find((_, index) => added[index]?.length === 0);
   if (failure === undefined && untold === undefined) return all;
@@ -58,13 +58,14 @@ async function sendAll(
   return { sent };
 }
 
-/** Those that EC2 shows, unless the reply is more to be believed. Empty: neither tells. */
-function addedBy(node: AwsNode, one: Ec2Interface, sent: Sent, shown: readonly Cidr[]): readonly Cidr[] {
-  const { request, named } = sent;
-  const added = shown.filter((unit) => isShownNew(node, one, sent, unit));
-  if (added.length >= request.count) return added;
+/** Those that the reply names if they are as many as asked for, else those that EC2 shows: somebody else may have added some. Empty: neither tells. */
+function addedBy(one: Ec2Interface, { request, named }: Sent, shown: readonly Cidr[]): readonly Cidr[] {
   const believed = named.filter((unit) => isNew(one, request, unit));
-  return believed.length === request.count ? believed : added;
+  if (believed.length === request.count) return believed;
+  const added = shown.filter((unit) => isNew(one, request, unit));
+  const isNamed = (unit: Cidr) => believed.some((other) => other.equals(unit));
+  const namedFirst = [...added.filter(isNamed), ...added.filter((unit) => !isNamed(unit))];
+  return namedFirst.slice(0, request.count);
 }
 
 function isNew(one: Ec2Interface, request: UnitRequest, unit: Cidr): boolean {
@@ -73,12 +74,6 @@ function isNew(one: Ec2Interface, request: UnitRequest, unit: Cidr): boolean {
     !one.own.some((own) => unit.contains(own)) &&
     !one.units.some((known) => known.equals(unit))
   );
-}
-
-/** An answer of the time before may show what was just given back; EC2 may also have given it out again. */
-function isShownNew(node: AwsNode, one: Ec2Interface, { request, named }: Sent, unit: Cidr): boolean {
-  const isOld = node.recent.isJustReleased(one.id, unit) && !named.some((other) => other.equals(unit));
-  return isNew(one, request, unit) && !isOld;
 }
 
 function notShown(one: Ec2Interface, request: UnitRequest | undefined): CloudError {
@@ -95,7 +90,11 @@ async function send(
   signal: AbortSignal,
 ): Promise<readonly Cidr[]> {
   try {
-    return await assign(node.ec2, one.id, request, signal);
+    const named = await assign(node.ec2, one.id, request, signal);
+    // EC2 may have given out again what was just given back
+    const fresh = named.filter((unit) => isNew(one, request, unit));
+    node.recent.named(one.id, fresh);
+    return named;
   } catch (error) {
     node.forget(one.id);
     throw inSubnet(error, { subnetId: one.subnetId, blocks: !isSingle(request) });
@@ -112,7 +111,7 @@ async function confirmed(
   for (let looks = 0; ; looks += 1) {
     const shown = (await look(node, one, signal))?.units ?? [];
     const isWhole = sent.every(
-      (each) => shown.filter((unit) => isShownNew(node, one, each, unit)).length >= each.request.count,
+      ({ request }) => shown.filter((unit) => isNew(one, request, unit)).length >= request.count,
     );
     const pauseMs = PAUSES_MS[looks];
     if (isWhole || pauseMs === undefined) return shown;

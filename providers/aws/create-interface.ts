@@ -50,6 +50,11 @@ export class InterfaceMaker {
     this.newInterfaces.removed(token);
   }
 
+  /** Something of ours may have been left unattached: the next call looks for it. */
+  mayLeave(): void {
+    this.mayHaveLeft = true;
+  }
+
   /** Gives the interface, attached or attaching. Repeatable with the same request after any failure. */
   async make(request: CreateInterface, signal: AbortSignal): Promise<Ec2Interface> {
     const { token } = request;

@@ -2,6 +2,7 @@ import { hasCode } from "../../common/errors.ts";
 import type { InterfaceId } from "../../common/ids.ts";
 import { CloudError } from "../errors.ts";
 import { deleteInterface, detachInterface } from "./api.ts";
+import { wasRepeated } from "./errors.ts";
 import type { AwsNode } from "./node.ts";
 import { ownershipOf } from "./ownership.ts";
 import type { Ec2Interface } from "./schema.ts";
@@ -24,8 +25,13 @@ export async function removeInterface(
   const found = fresh?.attachment === undefined ? await node.find(id, signal) : fresh;
   if (found !== undefined) {
     await refuseUnlessOurs(node, found, signal);
-    await detached(node, found, signal);
-    await deleteDetached(node, id, signal);
+    await startDetaching(node, found, signal);
+    try {
+      await detached(node, found, signal);
+      await deleteDetached(node, id, signal);
+    } catch (error) {
+      throw leftDetached(id, error);
+    }
   }
   node.gone(id);
   return found;
@@ -39,17 +45,28 @@ async function refuseUnlessOurs(node: AwsNode, one: Ec2Interface, signal: AbortS
   });
 }
 
+/** Whatever the reason: no pod can use its units any more, and a code that says that nothing was done would be wrong. */
+function leftDetached(id: InterfaceId, error: unknown): CloudError {
+  const why = `${id} is detached already, and not deleted`;
+  if (error instanceof CloudError) return error.asUnavailable(why);
+  return new CloudError("unavailable", why, { operation: "DeleteNetworkInterface", cause: error });
+}
+
+async function startDetaching(node: AwsNode, found: Ec2Interface, signal: AbortSignal): Promise<void> {
+  if (found.attachment === undefined || found.attachment.state === "detaching") return;
+  try {
+    await detachInterface(node.ec2, found.attachment.id, signal);
+  } catch (error) {
+    // an earlier try detached it already
+    if (hasCode(error, "not-found") || hasCode(error, "conflict")) return node.recent.detached(found.id);
+    if (!(error instanceof CloudError) || !wasRepeated(error)) throw error;
+    throw error.asUnavailable("an earlier try may have acted");
+  }
+  node.recent.detached(found.id);
+}
+
 async function detached(node: AwsNode, found: Ec2Interface, signal: AbortSignal): Promise<void> {
   let now: Ec2Interface | undefined = found;
-  if (now.attachment !== undefined && now.attachment.state !== "detaching") {
-    try {
-      await detachInterface(node.ec2, now.attachment.id, signal);
-    } catch (error) {
-      // an earlier try detached it already
-      if (!hasCode(error, "not-found") && !hasCode(error, "conflict")) throw error;
-    }
-    node.recent.detached(found.id);
-  }
   for (let pauseMs = POLL_MS; now?.attachment !== undefined; pauseMs = Math.min(POLL_MAX_MS, pauseMs * 1.5)) {
     await node.clock.sleep(pauseMs, signal);
     now = await node.find(found.id, signal);

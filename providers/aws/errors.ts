@@ -113,6 +113,18 @@ export function inSubnet(error: unknown, { subnetId, blocks }: Asked): unknown {
   });
 }
 
+/** Whether it refuses to take something away because it, or some of it, is not there. EC2 has the code for more than that: only a look tells. */
+export function saysSomeAreGone(error: unknown): boolean {
+  if (!(error instanceof CloudError)) return false;
+  return error.code === "not-found" || error.cloudCode === "InvalidParameterValue";
+}
+
+/** Whether the SDK had sent the call before, so that what failed may have been done by an earlier try. */
+export function wasRepeated({ cause }: CloudError): boolean {
+  const sent = cause as { readonly $metadata?: { readonly attempts?: number | undefined } } | undefined;
+  return (sent?.$metadata?.attempts ?? 1) > 1;
+}
+
 /** Whether another subnet may have what this one refused. */
 export function isFull(error: unknown): error is CloudError {
   return error instanceof CloudError && error.step === "other-subnet";

@@ -243,6 +243,25 @@ describe("AwsNetwork, when one optional call fails", () => {
   });
 });
 
+describe("AwsNetwork.deleteInterface(), when EC2 stops after the detachment", () => {
+  it.each(["UnauthorizedOperation", "InvalidParameterValue"])(
+    "says that it is detached on %s, and the next creation removes it",
+    async (code) => {
+      const { lab, faults, network } = await start();
+      const before = lab.interfaceIds();
+      const made = await network.createInterface(request, soon());
+      faults.fail("DeleteNetworkInterface", code, 10);
+      await expect(network.deleteInterface(made.id, soon())).rejects.toMatchObject({
+        code: "unavailable",
+        message: expect.stringContaining("detached already"),
+      });
+      faults.clear();
+      const next = await network.createInterface({ ...request, token: "two" }, soon());
+      expect(lab.interfaceIds()).toEqual([...before, next.id]);
+    },
+  );
+});
+
 describe("AwsNetwork, when the metadata is stale or wrong", () => {
   it("shows what EC2 has, whatever the metadata lists (aws-57, aws-58, aws-59)", async () => {
     const { lab, network } = await start();

@@ -37,7 +37,7 @@ export class NewInterfaces {
     this.startedAt = node.clock.now();
   }
 
-  /** In the first subnet of the choice that has room. Throws, when none has, naming those that were tried and those to be avoided. */
+  /** In the first subnet of the choice that has room. Throws, when none has, naming those that were full and those to be avoided. */
   async create(
     request: CreateInterface,
     listed: readonly Ec2Interface[],
@@ -50,12 +50,16 @@ export class NewInterfaces {
       throw new CloudError("unavailable", `${operation}: the primary is not known`, { operation });
     }
     const blocks = request.units.some((unit) => unit.family === 4 && unit.count > 0 && !isSingle(unit));
+    const needed = neededIpv4(request.units);
+    const seen = new Set(request.avoid);
     const full = new Set(request.avoid);
     const refusals: CloudError[] = [];
     for await (const { id, freeIpv4 } of this.subnets.candidates(request.subnets, primary, signal)) {
-      if (full.has(id)) continue;
-      full.add(id);
-      if (freeIpv4 !== undefined && freeIpv4 < neededIpv4(request.units)) continue;
+      if (seen.has(id)) continue;
+      seen.add(id);
+      // one with some addresses, but too few, is not full: a smaller request may fit
+      if (freeIpv4 === undefined || freeIpv4 >= needed || freeIpv4 === 0) full.add(id);
+      if (freeIpv4 !== undefined && freeIpv4 < needed) continue;
       try {
         return await this.createIn(id, request, primary, signal);
       } catch (error) {

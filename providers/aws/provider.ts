@@ -128,7 +128,10 @@ export class AwsNetwork implements CloudNetwork {
 
   async deleteInterface(id: InterfaceId, signal: AbortSignal): Promise<void> {
     return this.guarded("deleteInterface", signal, async () => {
-      const removed = await removeInterface(this.node, id, signal);
+      const removed = await removeInterface(this.node, id, signal).catch((error: unknown) => {
+        this.maker.mayLeave();
+        throw error;
+      });
       const token = removed?.tags.get(TAG.token);
       if (token !== undefined) this.maker.removed(token);
     });

@@ -61,6 +61,18 @@ describe("RecentWrites.complete()", () => {
     expect(recent.complete([one])[0]?.units).toEqual([]);
   });
 
+  it("omits released units that the list shows, while they are young and not assigned again", async () => {
+    const { clock, recent } = setUp();
+    const shown = { ...one, units: [unit] };
+    recent.released(id, [unit]);
+    expect(recent.complete([shown])[0]?.units).toEqual([]);
+    recent.named(id, [unit]);
+    expect(recent.complete([shown])[0]?.units).toHaveLength(1);
+    recent.released(id, [unit]);
+    await clock.advance(YOUNG_MS + 1);
+    expect(recent.complete([shown])[0]?.units).toHaveLength(1);
+  });
+
   it("never shows a deleted interface again, and keeps what it tagged", async () => {
     const { clock, recent } = setUp();
     recent.tagged(id, new Map([["a", "1"]]));

@@ -17,6 +17,8 @@ export class RecentWrites {
   private readonly made = new Map<InterfaceId, { readonly at: number; readonly interface: Ec2Interface }>();
   private readonly added = new Map<InterfaceId, Units[]>();
   private readonly removed = new Map<InterfaceId, Units[]>();
+  /** What EC2 was asked to take, and nobody knows whether it did. */
+  private readonly doubts = new Map<InterfaceId, Units[]>();
   private readonly tags = new Map<InterfaceId, ReadonlyMap<string, string>>();
   private readonly deleted = new Set<InterfaceId>();
 
@@ -31,19 +33,33 @@ export class RecentWrites {
   assigned(id: InterfaceId, units: readonly Cidr[]): void {
     const at = this.clock.now();
     this.added.set(id, [...(this.added.get(id) ?? []), ...units.map((unit) => ({ at, unit }))]);
-    this.removed.set(id, without(this.removed.get(id), units));
+    this.named(id, units);
+  }
+
+  /** The reply to a write names them: they are there, whatever was taken before. */
+  named(id: InterfaceId, units: readonly Cidr[]): void {
+    for (const known of [this.removed, this.doubts]) known.set(id, without(known.get(id), units));
   }
 
   released(id: InterfaceId, units: readonly Cidr[]): void {
     const at = this.clock.now();
     this.added.set(id, without(this.added.get(id), units));
+    this.doubts.set(id, without(this.doubts.get(id), units));
     this.removed.set(id, [...(this.removed.get(id) ?? []), ...units.map((unit) => ({ at, unit }))]);
   }
 
-  /** Whether it was given back so lately that an answer which shows it may be of the time before. */
-  isJustReleased(id: InterfaceId, unit: Cidr): boolean {
+  /** They may have been taken: that they were added is no longer a fact, and lists alone tell. */
+  doubted(id: InterfaceId, units: readonly Cidr[]): void {
+    const at = this.clock.now();
+    this.added.set(id, without(this.added.get(id), units));
+    const others = without(this.doubts.get(id), units);
+    this.doubts.set(id, [...others, ...units.map((unit) => ({ at, unit }))]);
+  }
+
+  /** Whether it may have been taken so lately that a list which shows it proves nothing. */
+  isDoubted(id: InterfaceId, unit: Cidr): boolean {
     this.forgetOld();
-    return this.removed.get(id)?.some((entry) => entry.unit.equals(unit)) ?? false;
+    return this.doubts.get(id)?.some((entry) => entry.unit.equals(unit)) ?? false;
   }
 
   /** For good: what we tag we never untag, and a record of foreign units that is missed once would be written anew, wrongly. */
@@ -65,6 +81,7 @@ export class RecentWrites {
     this.made.delete(id);
     this.added.delete(id);
     this.removed.delete(id);
+    this.doubts.delete(id);
     this.tags.delete(id);
   }
 
@@ -85,7 +102,7 @@ export class RecentWrites {
     const missing = [...this.made.values()].map((entry) => entry.interface).filter((one) => !ids.has(one.id));
     return [...listed, ...missing]
       .filter((one) => !this.deleted.has(one.id))
-      .map((one) => this.withTags(this.withAdded(this.withAttachment(one))));
+      .map((one) => this.withTags(this.withoutRemoved(this.withAdded(this.withAttachment(one)))));
   }
 
   /** The list may show a young interface as it was before it was attached, or before it was to go with its instance. */
@@ -105,6 +122,12 @@ export class RecentWrites {
     return { ...one, units: [...one.units, ...missing].sort((a, b) => a.compare(b)) };
   }
 
+  private withoutRemoved(one: Ec2Interface): Ec2Interface {
+    const removed = (this.removed.get(one.id) ?? []).map((entry) => entry.unit);
+    const units = one.units.filter((unit) => !removed.some((gone) => gone.equals(unit)));
+    return units.length === one.units.length ? one : { ...one, units };
+  }
+
   private withTags(one: Ec2Interface): Ec2Interface {
     const ours = this.tags.get(one.id);
     return ours === undefined ? one : { ...one, tags: new Map([...ours, ...one.tags]) };
@@ -113,7 +136,7 @@ export class RecentWrites {
   private forgetOld(): void {
     const oldest = this.clock.now() - YOUNG_MS;
     for (const [id, entry] of this.made) if (entry.at < oldest) this.made.delete(id);
-    for (const units of [this.added, this.removed]) {
+    for (const units of [this.added, this.removed, this.doubts]) {
       for (const [id, entries] of units) {
         const young = entries.filter((entry) => entry.at >= oldest);
         if (young.length === 0) units.delete(id);

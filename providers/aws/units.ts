@@ -4,12 +4,13 @@ import type { Cidr, Family } from "../../common/ip.ts";
 import { KeyedLock } from "../../common/keyed-lock.ts";
 import { CloudError } from "../errors.ts";
 import type { Capabilities, UnitRequest } from "../provider.ts";
-import { tag, unassign } from "./api.ts";
+import { tag } from "./api.ts";
 import { assignUnits } from "./assign-units.ts";
 import { ensureDeletedWithInstance } from "./create-interface.ts";
 import type { NetworkFacts } from "./network-facts.ts";
 import type { AwsNode } from "./node.ts";
 import { foreignTags, foreignUnitsOf, ownershipOf, readForeign } from "./ownership.ts";
+import { releaseUnits } from "./release-units.ts";
 import type { Ec2Interface } from "./schema.ts";
 
 /** Adding units to interfaces and taking them away: one write at a time on each. */
@@ -57,35 +58,12 @@ export class UnitWriter {
         throw error;
       }
       await this.refuseForeign(one, units, signal);
-      for (const family of [4, 6] as const) {
-        const some = units.filter((unit) => unit.family === family);
-        await this.unassignPresent(one, family, some, signal);
-      }
-      this.node.recent.released(id, units);
+      await releaseUnits(this.node, id, units, signal);
       this.node.learn({
         ...one,
         units: one.units.filter((unit) => !units.some((gone) => gone.equals(unit))),
       });
     });
-  }
-
-  /** EC2 refuses a whole call for one address that is gone already: look, and ask again for what is left. */
-  private async unassignPresent(
-    one: Ec2Interface,
-    family: 4 | 6,
-    units: readonly Cidr[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    try {
-      await unassign(this.node.ec2, one.id, family, units, signal);
-    } catch (error) {
-      if (!hasCode(error, "invalid") && !hasCode(error, "not-found")) throw error;
-      this.node.recent.released(one.id, units);
-      const now = await this.node.find(one.id, signal);
-      const left = units.filter((unit) => now?.units.some((present) => present.equals(unit)));
-      if (left.length === units.length) throw error;
-      await unassign(this.node.ec2, one.id, family, left, signal);
-    }
   }
 
   /** Before the first write: the primary's foreign units are on record, an interface of ours goes with its instance. */

@@ -73,6 +73,8 @@ export type FakeFault = {
   readonly when?: "before" | "after";
   /** Default 1. */
   readonly times?: number;
+  /** How many calls go well first. Default 0. */
+  readonly skip?: number;
 };
 
 export type FakeCloudOptions = {
@@ -110,8 +112,12 @@ export class FakeCloud {
   readonly calls = new Map<FakeOperation, number>();
   private readonly interfaces = new Map<InterfaceId, FakeInterface>();
   private readonly history: { readonly at: number; readonly state: readonly FakeInterface[] }[] = [];
-  private readonly faults: { readonly operation: FakeOperation; readonly fault: FakeFault; left: number }[] =
-    [];
+  private readonly faults: {
+    readonly operation: FakeOperation;
+    readonly fault: FakeFault;
+    skip: number;
+    left: number;
+  }[] = [];
   private readonly running = new Set<InstanceId>();
   private serial = 0;
 
@@ -180,7 +186,7 @@ export class FakeCloud {
 
   /** The next calls of that operation go wrong. Faults of one operation are used up in order. */
   failNext(operation: FakeOperation, fault: FakeFault): void {
-    this.faults.push({ operation, fault, left: fault.times ?? 1 });
+    this.faults.push({ operation, fault, skip: fault.skip ?? 0, left: fault.times ?? 1 });
   }
 
   clearFaults(): void {
@@ -275,6 +281,10 @@ export class FakeCloud {
   private nextFault(operation: FakeOperation): FakeFault | undefined {
     const entry = this.faults.find((one) => one.operation === operation && one.left > 0);
     if (entry === undefined) return undefined;
+    if (entry.skip > 0) {
+      entry.skip -= 1;
+      return undefined;
+    }
     entry.left -= 1;
     return entry.fault;
   }

@@ -88,7 +88,11 @@ export class FakeNetwork implements CloudNetwork {
       const { instanceId: _, deviceIndex: __, ...rest } = found;
       this.cloud.put(rest);
     });
-    await this.cloud.call("delete", signal, () => this.cloud.remove(id));
+    try {
+      await this.cloud.call("delete", signal, () => this.cloud.remove(id));
+    } catch (error) {
+      throw error instanceof CloudError ? error.asUnavailable(`${id} is detached already`) : error;
+    }
   }
 
   async assignUnits(
@@ -113,10 +117,15 @@ export class FakeNetwork implements CloudNetwork {
     const foreign = this.foreignUnits(this.writable(id, "release"));
     const refused = units.find((unit) => foreign.some((other) => other.overlaps(unit)));
     if (refused !== undefined) throw this.cloud.error("not-ours", "release", `${refused} is not ours`);
-    await this.cloud.call("release", signal, () => {
-      const one = this.writable(id, "release");
-      this.cloud.put({ ...one, units: one.units.filter((unit) => !units.some((gone) => gone.equals(unit))) });
-    });
+    const released: Cidr[] = [];
+    for (const some of kindsOf(units)) {
+      try {
+        await this.cloud.call("release", signal, () => this.release(id, some));
+        released.push(...some);
+      } catch (error) {
+        throw error instanceof CloudError ? error.afterReleasing(released) : error;
+      }
+    }
   }
 
   async removeLeaks(signal: AbortSignal): Promise<readonly InterfaceId[]> {
@@ -131,6 +140,11 @@ export class FakeNetwork implements CloudNetwork {
     );
     for (const { id } of old) await this.cloud.call("delete", signal, () => this.cloud.remove(id));
     return old.map(({ id }) => id);
+  }
+
+  private release(id: InterfaceId, units: readonly Cidr[]): void {
+    const one = this.writable(id, "release");
+    this.cloud.put({ ...one, units: one.units.filter((unit) => !units.some((gone) => gone.equals(unit))) });
   }
 
   private assign(id: InterfaceId, request: UnitRequest): readonly Cidr[] {
@@ -276,6 +290,15 @@ export class FakeNetwork implements CloudNetwork {
 export function openFake(options: CloudOptions): FakeNetwork {
   const cloud = new FakeCloud({ clock: options.clock });
   return new FakeNetwork(cloud, cloud.launch(), options.cluster);
+}
+
+/** As real clouds take them: of one family, addresses or blocks. */
+function kindsOf(units: readonly Cidr[]): (readonly Cidr[])[] {
+  const kinds = [4, 6].flatMap((family) => [
+    units.filter((unit) => unit.family === family && unit.isSingle),
+    units.filter((unit) => unit.family === family && !unit.isSingle),
+  ]);
+  return kinds.filter((some) => some.length > 0);
 }
 
 function sorted(units: readonly Cidr[]): Cidr[] {

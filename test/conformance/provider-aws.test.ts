@@ -23,6 +23,7 @@ providerConformance("aws", async (): Promise<ProviderHarness> => {
     attachStep: "AttachNetworkInterface",
     assignStep: "AssignPrivateIpAddresses",
     describeStep: "DescribeNetworkInterfaces",
+    breakSecondRelease: () => faults.fail("UnassignIpv6Addresses", "InternalError", ALWAYS, 500),
     loseReply: (action) => faults.loseReply(action, ALWAYS),
     breakDown: (action) => faults.fail(action, "InternalError", ALWAYS, 500),
     heal: () => faults.clear(),

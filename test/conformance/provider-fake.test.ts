@@ -41,6 +41,7 @@ providerConformance("fake", async (): Promise<ProviderHarness> => {
     attachStep: "attach",
     assignStep: "assign",
     describeStep: "describe",
+    breakSecondRelease: () => cloud.failNext("release", { code: "unavailable", skip: 1 }),
     loseReply: (step) => cloud.failNext(step as FakeOperation, { code: "unavailable", when: "after" }),
     breakDown: (step) => cloud.failNext(step as FakeOperation, { code: "unavailable" }),
     heal: () => cloud.clearFaults(),

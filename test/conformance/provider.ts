@@ -30,6 +30,8 @@ export type ProviderHarness = {
   readonly attachStep: string;
   readonly assignStep: string;
   readonly describeStep: string;
+  /** Of the requests of one releaseUnits(), the second fails without acting, as if nobody answered. The first one is for IPv4. */
+  breakSecondRelease(): void;
   /** The next call of that step acts, and its reply is lost. */
   loseReply(step: string): void;
   /** The next call of that step fails without acting, as if nobody answered; also when the adapter repeats it by itself. */
@@ -228,6 +230,21 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
       const { id } = await primaryOf(network);
       const units = await network.assignUnits(id, [singles(4, 3)], soon());
       await network.releaseUnits(id, units.slice(0, 1), soon());
+      await network.releaseUnits(id, units, soon());
+      expect((await primaryOf(network)).units).toEqual([]);
+    });
+
+    it("says what it has given back when a later request fails, and goes on from there", async () => {
+      const { harness, network } = await setUp();
+      const { id } = await primaryOf(network);
+      const units = await network.assignUnits(id, [singles(4, 2), singles(6, 1)], soon());
+      harness.breakSecondRelease();
+      const error = await network.releaseUnits(id, units, soon()).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: "unavailable" });
+      const released = error instanceof CloudError ? error.released : [];
+      expect(released.map(sizeOf)).toEqual(["4/32", "4/32"]);
+      harness.heal();
+      expect((await primaryOf(network)).units.map(sizeOf)).toEqual(["6/128"]);
       await network.releaseUnits(id, units, soon());
       expect((await primaryOf(network)).units).toEqual([]);
     });
@@ -481,6 +498,17 @@ export function providerConformance(name: string, start: () => Promise<ProviderH
         await harness.open().deleteInterface(made.id, soon());
         expect(harness.interfaceIds(), `${step} ${fault}`).toEqual(before);
       }
+    });
+
+    it("leaves what it could only detach to the next creation", async () => {
+      const { harness, network } = await setUp();
+      const before = harness.interfaceIds();
+      const made = await network.createInterface(request(harness), soon());
+      harness.breakDown(harness.deleteSteps.at(-1) ?? "");
+      await expectCode(network.deleteInterface(made.id, soon()), "unavailable");
+      harness.heal();
+      const next = await network.createInterface(request(harness, { token: "next" }), soon());
+      expect(harness.interfaceIds()).toEqual([...before, next.id]);
     });
 
     it("refuses the primary and a stranger's", async () => {
