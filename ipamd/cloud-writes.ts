@@ -120,18 +120,27 @@ export class CloudWrites {
     { interfaceId, units }: Extract<Action, { kind: "release" }>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { network, host, written, log } = this.deps;
+    const { network, host } = this.deps;
     const leaving = host.startRelease(interfaceId, units);
     if (leaving.length === 0) return;
     try {
       await network.releaseUnits(interfaceId, leaving, signal);
     } catch (error) {
-      if (isRefusal(error)) host.cancelRelease(interfaceId, leaving);
+      const gone = error instanceof CloudError ? error.released : [];
+      this.gaveBack(interfaceId, gone);
+      const left = leaving.filter((unit) => !gone.some((other) => other.equals(unit)));
+      if (isRefusal(error)) host.cancelRelease(interfaceId, left);
       throw error;
     }
-    log.info({ interfaceId, units: leaving.map(String) }, "units given back to the cloud");
-    host.released(interfaceId, leaving);
-    written.released(interfaceId, leaving);
+    this.gaveBack(interfaceId, leaving);
+  }
+
+  private gaveBack(interfaceId: CloudInterface["id"], units: CloudInterface["units"]): void {
+    if (units.length === 0) return;
+    const { host, written, log } = this.deps;
+    log.info({ interfaceId, units: units.map(String) }, "units given back to the cloud");
+    host.released(interfaceId, units);
+    written.released(interfaceId, units);
   }
 
   private async delete(
