@@ -86,6 +86,14 @@ test("the nft table translates nothing anew with external SNAT, and marks by sou
   expect(text).not.toContain("@inside4");
 });
 
+test("oth-82: pods' packets to outside are translated from random ports, and the node's own are not translated", () => {
+  const snat = renderTable(planHostNetwork(INPUT).nft)
+    .split("\n")
+    .filter((line) => line.includes("snat ip to"));
+  expect(snat).not.toEqual([]);
+  for (const rule of snat) expect(rule).toMatch(/ip saddr @units4 .*fully-random$/);
+});
+
 test("renderElements() empties a set that has none", () => {
   const set = { kind: "set", name: "inside4", type: "ipv4_addr", interval: true, elements: [] } as const;
   expect(renderElements([set])).toBe("flush set inet causeway inside4");

@@ -36,4 +36,13 @@ describe("readCapabilities()", () => {
     expect(skippedCards.map((card) => card.index)).toEqual([1, 2]);
     expect(skippedCards[1]?.reason).toContain("efa-only");
   });
+
+  it.each([
+    ["no list of cards", { NetworkInfo: { MaximumNetworkInterfaces: 4 } }, 4],
+    ["an empty list", { NetworkInfo: { MaximumNetworkInterfaces: 4, NetworkCards: [] } }, 4],
+    ["a card without its number", { NetworkInfo: { NetworkCards: [{ MaximumNetworkInterfaces: 4 }] } }, 4],
+    ["nothing at all", {}, 1],
+  ])("aws-72: takes an answer with %s for one card", (_, info, interfacesMax) => {
+    expect(readCapabilities(info).cards).toEqual([{ index: 0, interfacesMax }]);
+  });
 });

@@ -7,10 +7,9 @@ import type { Capabilities } from "../provider.ts";
  */
 export function readCapabilities(info: InstanceTypeInfo): Capabilities {
   const network = info.NetworkInfo;
-  const cards = network?.NetworkCards ?? [
-    { NetworkCardIndex: 0, MaximumNetworkInterfaces: network?.MaximumNetworkInterfaces ?? 1 },
-  ];
-  const judged = cards.map((card, position) => judgeCard(card, position));
+  const only = { NetworkCardIndex: 0, MaximumNetworkInterfaces: network?.MaximumNetworkInterfaces ?? 1 };
+  const listed = network?.NetworkCards ?? [];
+  const judged = (listed.length > 0 ? listed : [only]).map((card, position) => judgeCard(card, position));
   const ipv6Slots = network?.Ipv6Supported === false ? 0 : (network?.Ipv6AddressesPerInterface ?? 0);
   return {
     cards: judged.flatMap((card) => ("reason" in card ? [] : [card])),

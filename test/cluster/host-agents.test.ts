@@ -1,5 +1,7 @@
 /** Network managers, DHCP clients, udev and people change what is ours; it is put back, and no pod has to be made again. */
+import { spawn, spawnSync } from "node:child_process";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import type { PodOf } from "./cluster.ts";
 import { FieldNode, RESTORED } from "./field-node.ts";
 
 const ADDR_ASSIGN_SET = "3";
@@ -131,3 +133,23 @@ it("aws-50: a daemon that finds an uplink down and its table wrong mends them an
   await field.expectState(before);
   await field.expectTalk();
 });
+
+it("oth-65: while another program holds xtables' lock a daemon starts, and serves ADD and DEL", async () => {
+  const lasting = [...field.node.pods];
+  await field.node.daemon?.stop();
+  const lock = spawn("flock", ["/run/xtables.lock", "sleep", "60"], { detached: true, stdio: "ignore" });
+  try {
+    await expect
+      .poll(() => spawnSync("flock", ["-n", "/run/xtables.lock", "true"]).status, { timeout: 5_000 })
+      .not.toBe(0);
+    const startedAt = performance.now();
+    await field.node.startDaemon("ready for pods", {}, SINGLES);
+    const [pod] = await field.addPods("locked");
+    await field.node.runtime.del(pod as PodOf);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    expect(lock.exitCode).toBeNull();
+  } finally {
+    if (lock.pid !== undefined) process.kill(-lock.pid, "SIGKILL");
+  }
+  await field.expectTalk(lasting);
+}, 60_000);
