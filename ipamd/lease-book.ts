@@ -15,6 +15,7 @@ import {
 } from "../common/ids.ts";
 import type { Cidr, Family, IpAddress } from "../common/ip.ts";
 import type { Logger } from "../common/log.ts";
+import { Cooling } from "./cooling.ts";
 import type { Journal } from "./journal.ts";
 import type { Assigned, Pool } from "./pool.ts";
 import { addressesOf, type Recovered } from "./recovery.ts";
@@ -65,12 +66,19 @@ export class LeaseBook implements Ipam {
   private readonly leases = new Map<string, Held>();
   private readonly byLinkName = new Map<string, string>();
   private readonly waiters = new Set<Waiter>();
-  /** Cooling addresses in order of their end. */
-  private readonly cooling = new Map<string, { readonly address: IpAddress; readonly until: number }>();
-  private wakeCooling: (() => void) | undefined;
+  private readonly cooling: Cooling;
 
   constructor(deps: LeaseBookDeps) {
     this.deps = deps;
+    const { clock, log, cooldownMs, forgetConnections } = deps;
+    this.cooling = new Cooling({
+      clock,
+      log,
+      cooldownMs,
+      forgetConnections,
+      setFree: (address) => this.setFree(address),
+      freed: () => this.serveWaiters(),
+    });
   }
 
   async reserve(attachment: Attachment, pod: PodRef, signal: AbortSignal): Promise<Lease> {
@@ -158,7 +166,7 @@ export class LeaseBook implements Ipam {
   /** Addresses that are not free: of leases, also of ADDs that still run, and cooling ones. */
   claimed(): IpAddress[] {
     const leased = [...this.leases.values()].flatMap(({ lease }) => addressesOf(lease));
-    return [...leased, ...[...this.cooling.values()].map(({ address }) => address)];
+    return [...leased, ...this.cooling.list()];
   }
 
   /**
@@ -169,7 +177,7 @@ export class LeaseBook implements Ipam {
     for (const held of this.leases.values())
       for (const address of addressesOf(held.lease))
         if (unit.contains(address)) this.claimFound(held, address);
-    for (const { address } of this.cooling.values())
+    for (const address of this.cooling.list())
       if (unit.contains(address)) this.deps.pool.mark(address, "cooling");
   }
 
@@ -205,52 +213,13 @@ export class LeaseBook implements Ipam {
   }
 
   /** Ends cooling periods until the signal aborts: connections of the old pod are forgotten first, then the address is free. */
-  async runCooling(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const next = this.cooling.values().next().value;
-      const waitMs = next === undefined ? 3_600_000 : next.until - this.deps.clock.now();
-      if (waitMs > 0) await this.sleepOrWake(waitMs, signal);
-      else await this.endCooling();
-    }
-  }
-
-  private async endCooling(): Promise<void> {
-    const now = this.deps.clock.now();
-    const due = [...this.cooling.values()].filter(({ until }) => until <= now).map(({ address }) => address);
-    try {
-      await this.deps.forgetConnections(due);
-    } catch (error) {
-      // an address whose old connections may live is not given: it cools for another period
-      this.deps.log.warn(
-        { err: error, addresses: due.map(String) },
-        "connections of cooling addresses not forgotten",
-      );
-      for (const address of due) this.extendCooling(address);
-      return;
-    }
-    for (const address of due) this.endCoolingOf(address);
-    this.serveWaiters();
-  }
-
-  private endCoolingOf(address: IpAddress): void {
-    try {
-      this.setFree(address);
-      this.cooling.delete(address.toString());
-    } catch (error) {
-      this.deps.log.warn({ err: error, address: address.toString() }, "a cooled address could not be freed");
-      this.extendCooling(address);
-    }
-  }
-
-  private extendCooling(address: IpAddress): void {
-    this.cooling.delete(address.toString());
-    this.cooling.set(address.toString(), { address, until: this.deps.clock.now() + this.deps.cooldownMs() });
+  runCooling(signal: AbortSignal): Promise<void> {
+    return this.cooling.run(signal);
   }
 
   private cool(address: IpAddress): void {
     this.deps.pool.mark(address, "cooling");
-    this.extendCooling(address);
-    this.wakeCooling?.();
+    this.cooling.begin(address);
     this.deps.demandChanged();
   }
 
@@ -258,18 +227,6 @@ export class LeaseBook implements Ipam {
     this.deps.journal.unclaim(address);
     this.deps.pool.free(address);
     this.deps.demandChanged();
-  }
-
-  private async sleepOrWake(ms: number, signal: AbortSignal): Promise<void> {
-    const woken = new AbortController();
-    this.wakeCooling = () => woken.abort();
-    try {
-      await this.deps.clock.sleep(ms, AbortSignal.any([signal, woken.signal]));
-    } catch {
-      // woken, or ended: the loop looks which
-    } finally {
-      this.wakeCooling = undefined;
-    }
   }
 
   private assignNow(key: PoolKey): Assigned | undefined {
