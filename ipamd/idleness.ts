@@ -1,4 +1,4 @@
-/** Since when what the pool holds has not been used. No I/O; times are milliseconds of one clock. */
+/** Since when things have been there and of no use. No I/O; times are milliseconds of one clock. */
 export class Idleness {
   private readonly since = new Map<string, number>();
 

@@ -22,7 +22,8 @@ const BACKOFF_MS = { first: 500, max: 60_000 } as const;
 
 type Kind = "growth" | "creation" | "release";
 type Cause = { readonly code: CloudErrorCode; readonly why: string };
-type Entry = Cause & { readonly until: number };
+/** `atMost`: how many addresses may be asked for, where more were refused. */
+type Entry = Cause & { readonly until: number; readonly atMost?: number };
 
 /** One obstacle. `what` is its kind, and the subnet or interface if it is about one; it ends in `forMs` at the latest. */
 export type ObstacleView = {
@@ -37,8 +38,6 @@ export class ObstacleBook {
   private readonly random: () => number;
   private readonly entries = new Map<string, Entry>();
   private readonly failures = new Map<string, number>();
-  /** How many addresses may be asked for where more were refused. */
-  private readonly atMost = new Map<string, number>();
 
   constructor(clock: Clock, random: () => number) {
     this.clock = clock;
@@ -88,13 +87,10 @@ export class ObstacleBook {
     const half = Math.floor(asked / 2);
     for (const id of subnets.filter((one) => !isAvoided(action, one))) {
       const key = half > 0 && action.kind === "assign" ? `nearly-full-subnet ${id}` : `full-subnet ${id}`;
-      this.set(key, cause, FULL_SUBNET_FOR_MS);
-      this.atMost.set(key, half);
+      this.set(key, cause, FULL_SUBNET_FOR_MS, half);
     }
-    if (action.kind !== "create") return;
-    const key = half > 0 ? "large-creation" : "creation";
-    this.set(key, cause, FULL_SUBNET_FOR_MS);
-    this.atMost.set(key, half);
+    if (action.kind === "create")
+      this.set(half > 0 ? "large-creation" : "creation", cause, FULL_SUBNET_FOR_MS, half);
   }
 
   /** An action has succeeded. */
@@ -116,10 +112,10 @@ export class ObstacleBook {
       subnetAtMost: new Map(
         [...this.named<SubnetId>("nearly-full-subnet ")].map((id) => [
           id,
-          this.atMost.get(`nearly-full-subnet ${id}`) ?? 1,
+          this.entries.get(`nearly-full-subnet ${id}`)?.atMost ?? 1,
         ]),
       ),
-      creationAtMost: this.entries.has("large-creation") ? this.atMost.get("large-creation") : undefined,
+      creationAtMost: this.entries.get("large-creation")?.atMost,
       blocklessSubnets: this.named<SubnetId>("blockless-subnet "),
       noBlocks: this.entries.has("blocks"),
       fullInterfaces: this.named<InterfaceId>("full-interface "),
@@ -156,8 +152,9 @@ export class ObstacleBook {
   }
 
   /** Nodes that were refused together do not come back together. */
-  private set(key: string, cause: Cause, forMs: number): void {
-    this.entries.set(key, { ...cause, until: this.clock.now() + forMs * (0.75 + this.random() / 2) });
+  private set(key: string, cause: Cause, forMs: number, atMost?: number): void {
+    const until = this.clock.now() + forMs * (0.75 + this.random() / 2);
+    this.entries.set(key, { ...cause, until, ...(atMost !== undefined && { atMost }) });
   }
 
   private forgetOld(): void {

@@ -93,7 +93,8 @@ export class Reconciler {
   private isGlancing = false;
   /** What own writes have changed since the cloud was last asked; each may be done twice. */
   private readonly meanwhile: ((view: CloudView) => CloudView)[] = [];
-  private readonly comingSince = new Map<InterfaceId, number>();
+  /** Interfaces whose link has not shown. */
+  private readonly unseen = new Idleness();
   private readonly bornAt: number;
   /** When the cloud was asked for more, lately. */
   private readonly grewAt: number[] = [];
@@ -298,11 +299,12 @@ export class Reconciler {
 
   /** Interfaces whose links should have shown long ago. */
   private overdue(view: CloudView): ReadonlySet<InterfaceId> {
-    const now = this.deps.clock.now();
     const coming = this.arriving(view).map(({ id }) => id);
-    for (const id of this.comingSince.keys()) if (!coming.includes(id)) this.comingSince.delete(id);
-    for (const id of coming) if (!this.comingSince.has(id)) this.comingSince.set(id, now);
-    return new Set(coming.filter((id) => now - (this.comingSince.get(id) ?? now) > OVERDUE_MS));
+    const waited = this.unseen.observe(
+      coming.map((name) => ({ name, isUsed: false })),
+      this.deps.clock.now(),
+    );
+    return new Set(coming.filter((id) => (waited.get(id) ?? 0) > OVERDUE_MS));
   }
 
   /** True while a link may show at any moment. */

@@ -384,18 +384,18 @@ it("both families come and go together", async () => {
 describe("addresses that were there before us", () => {
   /** The first of the primary's, as the cloud made it. */
   const existing = (node: PoolNode) => node.foreign();
+  const heldOf = (units: readonly string[], node: PoolNode) =>
+    node
+      .held()
+      .flat()
+      .filter((unit) => units.includes(unit));
 
   it("stay out of the pool, and are never given back", async () => {
     await using node = await nodeOf({ settings: SINGLES, secondary: 3 });
     await node.add(...names(2));
     await node.remove(...names(2));
     await node.pass(900_000);
-    expect(
-      node
-        .held()
-        .flat()
-        .filter((unit) => existing(node).includes(unit)),
-    ).toEqual([]);
+    expect(heldOf(existing(node), node)).toEqual([]);
     expect(node.inCloud().flat()).toEqual(expect.arrayContaining(existing(node)));
   });
 
@@ -430,12 +430,7 @@ describe("addresses that were there before us", () => {
     expect(existing(node).filter((unit) => fresh.includes(unit.slice(0, -3)))).toEqual([]);
     await node.remove(...names(5));
     await node.pass(60_000);
-    expect(
-      node
-        .held()
-        .flat()
-        .filter((unit) => existing(node).includes(unit)),
-    ).toEqual([]);
+    expect(heldOf(existing(node), node)).toEqual([]);
     expect(node.routes("blackhole").filter((unit) => existing(node).includes(unit))).toEqual([]);
     expect(node.inCloud().flat()).toEqual(expect.arrayContaining(existing(node)));
   });

@@ -21,7 +21,7 @@ type Populated = { readonly node: ClusterNode; readonly side: Side; readonly pod
 export type Progress = (text: string) => void;
 
 const DUAL: Families = [4, 6];
-/** The kernel treats every packet in another way once a namespace has any rule of its own. */
+/** Once a namespace has any rule of its own, the kernel takes a longer way with every packet. */
 const NO_MATCH = "from 10.92.0.1 lookup main pref 512";
 
 export class Lab {

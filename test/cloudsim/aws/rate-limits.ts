@@ -23,7 +23,7 @@ const INTERFACE_WRITES: Bucket = { size: 100, perSecond: 5 };
 const TAG_WRITES: Bucket = { size: 100, perSecond: 10 };
 const RESERVATION_WRITES: Bucket = { size: 5, perSecond: 1 };
 
-/** What an account starts with. Attaching, detaching and unassigning IPv6 are not listed apart: they are writes as any other. */
+/** What an account starts with. Attaching, detaching and unassigning IPv6 have no line of their own there, and count as writes. */
 export const EC2_RATE_LIMITS: RateLimits = {
   reads: { size: 100, perSecond: 20 },
   unfilteredReads: { size: 50, perSecond: 10 },
