@@ -1,4 +1,5 @@
 import { IpAddress } from "../../common/ip.ts";
+import type { PoolView } from "../../ipamd/pool-view.ts";
 import { ProbeSocket } from "../cloudsim/probe/socket.ts";
 
 const SOCK_STREAM = 1;
@@ -6,38 +7,7 @@ const DEADLINE_MS = 5_000;
 const LOOPBACK = IpAddress.parse("127.0.0.1");
 
 /** What `/pool` of a daemon says. */
-export type PoolPage = {
-  readonly uplinks: readonly {
-    readonly slot: number;
-    readonly link: string;
-    readonly interfaceId: string;
-    readonly own: readonly string[];
-    readonly units: readonly string[];
-    readonly setAside: readonly string[];
-    readonly releasing: readonly string[];
-    readonly families: readonly {
-      readonly family: 4 | 6;
-      readonly free: number;
-      readonly leased: number;
-      readonly cooling: number;
-    }[];
-  }[];
-  readonly leases: readonly {
-    readonly containerId: string;
-    readonly ifname: string;
-    readonly name?: string;
-    readonly addresses: readonly string[];
-    readonly slot?: number;
-  }[];
-  readonly cooling: readonly string[];
-  readonly waiting: number;
-  readonly limit?: string;
-  readonly problems: readonly {
-    readonly code: string;
-    readonly severity: string;
-    readonly sentence: string;
-  }[];
-};
+export type PoolPage = PoolView;
 
 /** Reads it inside the daemon's network namespace. Throws when nobody answers there. */
 export async function readPoolPage(netnsPath: string, port = 9197): Promise<PoolPage> {
